@@ -1,0 +1,1 @@
+"""One file a resource of the wire, each with the routes under its path."""

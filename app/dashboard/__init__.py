@@ -1,0 +1,1 @@
+"""Pages for people: Jinja templates, no build step, no content from elsewhere."""

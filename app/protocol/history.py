@@ -1,0 +1,103 @@
+"""The history of a task: its messages in order, each bound to the one before it (protocol, "Audit Trail").
+
+Every item carries SHA-256 over the previous item's hash and its own exact fields:
+
+    hash = SHA-256( previous_hash_hex LF task_id LF sequence LF name LF sender LF recipient LF
+                    recorded_at LF status LF hex(SHA-256(message text)) )
+
+in UTF-8, LF being one line feed; the first item's previous hash is 64 zeros. The message enters by its
+own digest, so that its text can be erased later while the chain still verifies.
+"""
+
+from collections.abc import Iterable
+from enum import StrEnum
+from hashlib import sha256
+from typing import NamedTuple
+
+from app.protocol.states import State
+
+GENESIS = "0" * 64
+
+
+class MessageName(StrEnum):
+    """The protocol's message names (its "Message Flow")."""
+
+    SUBMIT_TASK = "SubmitTask"
+    TASK_ACCEPTED = "TaskAccepted"
+    TASK_REJECTED = "TaskRejected"
+    REQUEST_RESOURCES = "RequestResources"
+    RESOURCES_ALLOCATED = "ResourcesAllocated"
+    RESOURCES_UNAVAILABLE = "ResourcesUnavailable"
+    EXECUTION_STARTED = "ExecutionStarted"
+    PROGRESS_UPDATE = "ProgressUpdate"
+    ACKNOWLEDGE = "Acknowledge"
+    RELEASE_RESOURCES = "ReleaseResources"
+    RESOURCES_RELEASED = "ResourcesReleased"
+    TASK_COMPLETED = "TaskCompleted"
+    TASK_FAILED = "TaskFailed"
+    CANCEL_TASK = "CancelTask"
+
+
+class Party(StrEnum):
+    """The protocol's participants."""
+
+    SUBMITTER = "submitter"
+    EXECUTOR = "executor"
+    RESOURCE_MANAGER = "resource_manager"
+
+
+_S, _E, _R = Party.SUBMITTER, Party.EXECUTOR, Party.RESOURCE_MANAGER
+
+ROUTES: dict[MessageName, tuple[Party, Party]] = {
+    MessageName.SUBMIT_TASK: (_S, _E),
+    MessageName.TASK_ACCEPTED: (_E, _S),
+    MessageName.TASK_REJECTED: (_E, _S),
+    MessageName.REQUEST_RESOURCES: (_E, _R),
+    MessageName.RESOURCES_ALLOCATED: (_R, _E),
+    MessageName.RESOURCES_UNAVAILABLE: (_R, _E),
+    MessageName.EXECUTION_STARTED: (_E, _S),
+    MessageName.PROGRESS_UPDATE: (_E, _S),
+    MessageName.ACKNOWLEDGE: (_S, _E),
+    MessageName.RELEASE_RESOURCES: (_E, _R),
+    MessageName.RESOURCES_RELEASED: (_R, _E),
+    MessageName.TASK_COMPLETED: (_E, _S),
+    MessageName.TASK_FAILED: (_E, _S),
+    MessageName.CANCEL_TASK: (_S, _E),
+}
+"""Who sends each message to whom."""
+
+
+class Item(NamedTuple):
+    """One message of a task's history, as it is stored. `recorded_at` is RFC 3339, `message` exact JSON text."""
+
+    sequence: int
+    name: MessageName
+    sender: Party
+    recipient: Party
+    recorded_at: str
+    status: State
+    message: str
+    previous_hash: str
+    hash: str
+
+
+def link(task_id: str, item: Item) -> str:
+    """The hash that `item` has to carry; its own `hash` is not looked at."""
+    digest = sha256(item.message.encode()).hexdigest()
+    return sha256(
+        f"{item.previous_hash}\n{task_id}\n{item.sequence}\n{item.name}\n{item.sender}\n{item.recipient}\n"
+        f"{item.recorded_at}\n{item.status}\n{digest}".encode()
+    ).hexdigest()
+
+
+def first_break(task_id: str, items: Iterable[Item]) -> int | None:
+    """The sequence of the first altered, missing or reordered item of a history, or None where it is whole.
+
+    A cut tail leaves a shorter chain that is whole; only a head known from elsewhere shows that.
+    """
+    previous = GENESIS
+    for expected, item in enumerate(items, start=1):
+        if item.sequence != expected or item.previous_hash != previous or link(task_id, item) != item.hash:
+            return expected
+        previous = item.hash
+    return None

@@ -1,0 +1,309 @@
+"""The life of one task: its state and the messages that each step adds to its history.
+
+A `Task` is read from its row (or made from a message), taken through one or more steps, and its
+`change()` is then handed to the journal, which writes the new state and the new messages together or
+not at all. The steps know the rules and nothing else: no clock, no database, no randomness.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from json.encoder import encode_basestring as quote
+from typing import Any
+
+from pydantic_core import to_json
+
+from app.protocol.history import GENESIS, ROUTES, Item, MessageName, link
+from app.protocol.messages import RetryPolicy
+from app.protocol.reasons import Reason
+from app.protocol.resources import Amounts, to_wire
+from app.protocol.states import State, check_transition
+from app.protocol.times import format_time
+
+
+def json_text(value: Any) -> str:
+    """Compact JSON of a value; NaN and infinities, which JSON does not have, become null."""
+    return to_json(value, inf_nan_mode="null").decode()
+
+
+@dataclass(slots=True, frozen=True)
+class Change:
+    """What the journal writes: `task` as it is now, guarded by the version it was read at, and its new messages.
+
+    A task without `guard` is new. `task` must not be stepped further by others until the change is committed;
+    stepping it further oneself and handing over a second change is fine, the journal folds the two.
+    """
+
+    task: "Task"
+    guard: int | None
+    items: tuple[Item, ...]
+
+
+@dataclass(slots=True, eq=False)
+class Task:
+    """One task as this process knows it. Members ending in _json are exact JSON text."""
+
+    task_id: str
+    message_id: str
+    idempotency_key: str
+    content_digest: bytes
+    submitter: str
+    type: str
+    priority: int
+    submission: str
+    """The submit_task message, exactly as it came."""
+    deadline: datetime | None
+    labels: dict[str, str]
+    requested: Amounts
+    timeout_s: float
+    retry: RetryPolicy
+    submitted_at: datetime
+    retry_of: str | None = None
+
+    state: State = State.SUBMITTED
+    version: int = 0
+    attempt: int = 0
+    allocation_attempts: int = 0
+    progress: float | None = None
+    progress_details_json: str | None = None
+    reason: Reason | None = None
+    error_json: str | None = None
+    result_json: str | None = None
+    waiting_json: str | None = None
+    allocated: Amounts = field(default_factory=dict)
+    used: dict[str, float] = field(default_factory=dict)
+    run_at: datetime | None = None
+    """When a Waiting task is due again."""
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    updated_at: datetime | None = None
+    cancel_requested_at: datetime | None = None
+    sequence: int = 0
+    head_hash: str = GENESIS
+    lease_owner: str | None = None
+
+    _guard: int | None = None
+    _items: list[Item] = field(default_factory=list)
+    _identity_json: str | None = None
+
+    # -- the submission ---------------------------------------------------------------------------
+
+    def submit(self, now: datetime, valid: bool) -> None:
+        """SubmitTask has been received.
+
+        A message that is turned down is read and found wanting in one step, with no message between: its
+        item shows the state in which the verdict fell, so that a history never jumps over Validating.
+        """
+        self.updated_at = now
+        if valid:
+            self._record(MessageName.SUBMIT_TASK, self.submission, now)
+            self._move(State.VALIDATING)
+        else:
+            self._move(State.VALIDATING)
+            self._record(MessageName.SUBMIT_TASK, self.submission, now)
+
+    def reject(self, now: datetime, error: dict[str, Any]) -> None:
+        """The validators found the task not acceptable."""
+        self._end(now, State.REJECTED, Reason.VALIDATION_FAILED, json_text(error))
+        self._tell(MessageName.TASK_REJECTED, now)
+
+    def accept(self, now: datetime) -> None:
+        """The validators found nothing wrong: accepted, and its resources are asked for."""
+        self._tell(MessageName.TASK_ACCEPTED, now)
+        self.request_resources(now)
+
+    # -- resources --------------------------------------------------------------------------------
+
+    def request_resources(self, now: datetime) -> None:
+        """The executor asks the resource manager for what the task needs."""
+        self._move(State.RESOURCE_ALLOCATION)
+        self.run_at = None
+        self.waiting_json = None
+        self._exchange(MessageName.REQUEST_RESOURCES, "request_resources", {"resources": to_wire(self.requested)}, now)
+
+    def resources_unavailable(self, now: datetime, waiting: dict[str, Any], run_at: datetime) -> None:
+        """The request was not granted in time: Waiting until `run_at`."""
+        self.allocation_attempts += 1
+        self._wait(run_at, waiting)
+        self._exchange(MessageName.RESOURCES_UNAVAILABLE, "resources_unavailable", waiting, now)
+
+    def allocate(self, now: datetime, node: str) -> None:
+        """The whole request was granted on a node."""
+        self.allocated = self.requested
+        self._exchange(
+            MessageName.RESOURCES_ALLOCATED,
+            "resources_allocated",
+            {"resources": to_wire(self.allocated), "node": node},
+            now,
+        )
+
+    # -- execution --------------------------------------------------------------------------------
+
+    def start(self, now: datetime) -> None:
+        """An attempt begins."""
+        self._move(State.EXECUTING)
+        self.attempt += 1
+        self.progress = 0.0
+        self.progress_details_json = None
+        self.error_json = None
+        self.reason = None
+        if self.started_at is None:
+            self.started_at = now
+        self._tell(MessageName.EXECUTION_STARTED, now)
+
+    def report_progress(self, now: datetime, fraction: float, details: dict[str, Any]) -> None:
+        """The handler says how far it is, 0..1."""
+        self.progress = fraction
+        self.progress_details_json = json_text(details) if details else None
+        self._tell(MessageName.PROGRESS_UPDATE, now)
+
+    def complete(self, now: datetime, result_json: str, used: dict[str, float]) -> None:
+        """The handler returned: Completing, resources released, Completed."""
+        self._move(State.COMPLETING)
+        self.result_json = result_json
+        self._release(now, used)
+        self.progress = 1.0
+        self._end(now, State.COMPLETED, None, None)
+        self._tell(MessageName.TASK_COMPLETED, now)
+
+    def retry_later(self, now: datetime, run_at: datetime, reason: Reason, error: dict[str, Any],
+                    used: dict[str, float]) -> None:
+        """The attempt failed and another is due at `run_at`."""
+        self._release(now, used)
+        self.error_json = json_text(error)
+        self._wait(run_at, {"reason": "retry", "after": reason, "attempt": self.attempt})
+        self._tell(MessageName.PROGRESS_UPDATE, now)
+
+    def fail(self, now: datetime, reason: Reason, error: dict[str, Any], used: dict[str, float] | None = None) -> None:
+        """The task is over without a result."""
+        self._release(now, used or {})
+        self._end(now, State.FAILED, reason, json_text(error))
+        self._tell(MessageName.TASK_FAILED, now)
+
+    def request_cancel(self, now: datetime, by: str) -> None:
+        """The submitter (or an admin) wants the task to stop. Recorded once."""
+        if self.cancel_requested_at is None:
+            self.cancel_requested_at = now
+        self._exchange(MessageName.CANCEL_TASK, "cancel_task", {"task_id": self.task_id, "requested_by": by}, now)
+
+    def hand_back(self, now: datetime) -> None:
+        """The executor is shutting down before the attempt could end: it does not count, and is due at once."""
+        self._release(now, {})
+        self.attempt -= 1
+        self._wait(now, {"reason": "handed_back", "attempt": self.attempt})
+        self._tell(MessageName.PROGRESS_UPDATE, now)
+
+    # -- for the journal --------------------------------------------------------------------------
+
+    def change(self) -> Change:
+        """Everything since the last change, as one change for the journal."""
+        guard, items = self._guard, tuple(self._items)
+        self.version += 1
+        self._guard = self.version
+        self._items.clear()
+        return Change(self, guard, items)
+
+    def loaded(self) -> "Task":
+        """The task as just read from its row: the next change is guarded by the version read."""
+        self._guard = self.version
+        return self
+
+    # -- inside -----------------------------------------------------------------------------------
+
+    def _move(self, target: State) -> None:
+        check_transition(self.state, target)
+        self.state = target
+
+    def _wait(self, run_at: datetime, waiting: dict[str, Any]) -> None:
+        self._move(State.WAITING)
+        self.run_at = run_at
+        self.lease_owner = None
+        self.waiting_json = json_text({**waiting, "next_attempt_at": format_time(run_at)})
+
+    def _end(self, now: datetime, state: State, reason: Reason | None, error_json: str | None) -> None:
+        self._move(state)
+        self.finished_at = now
+        self.reason = reason
+        self.error_json = error_json
+        self.waiting_json = None
+        self.run_at = None
+        self.lease_owner = None
+
+    def _release(self, now: datetime, used: dict[str, float]) -> None:
+        for unit, amount in used.items():
+            # CPU seconds add up over attempts; a peak is the highest of them.
+            before = self.used.get(unit, 0)
+            self.used = {**self.used, unit: max(before, amount) if unit.startswith("peak_") else before + amount}
+        if not self.allocated:
+            return
+        resources = to_wire(self.allocated)
+        self._exchange(MessageName.RELEASE_RESOURCES, "release_resources", {"resources": resources}, now)
+        self.allocated = {}
+        self._exchange(
+            MessageName.RESOURCES_RELEASED, "resources_released", {"resources": resources, "used": used}, now
+        )
+
+    def _exchange(self, name: MessageName, kind: str, body: dict[str, Any], now: datetime) -> None:
+        """A message that is not a task_status: between executor and resource manager, or from the submitter."""
+        moment = format_time(now)
+        text = (
+            f'{{"type":"{kind}","header":{{"message_id":"{self.task_id}.{self.sequence + 1}",'
+            f'"reference_id":{quote(self.message_id)},"timestamp":"{moment}"}},"body":{json_text(body)}}}'
+        )
+        self._record(name, text, now)
+
+    def _tell(self, name: MessageName, now: datetime) -> None:
+        """A task_status message to the submitter; it carries its own sequence."""
+        self.sequence += 1
+        self.updated_at = now
+        text = self.status_json()
+        self.sequence -= 1
+        self._record(name, text, now)
+
+    def _record(self, name: MessageName, message: str, now: datetime) -> None:
+        self.sequence += 1
+        self.updated_at = now
+        sender, recipient = ROUTES[name]
+        item = Item(
+            self.sequence, name, sender, recipient, format_time(now), self.state, message, self.head_hash, ""
+        )
+        self.head_hash = link(self.task_id, item)
+        self._items.append(item._replace(hash=self.head_hash))
+
+    # -- what the submitter is told ---------------------------------------------------------------
+
+    def status_json(self, waiting_json: str | None = None) -> str:
+        """The task_status message (protocol, "Message Types") as compact JSON text.
+
+        Put together from parts: five messages of a task's life are of this kind, and its identity never
+        changes. `waiting_json` is a fresher explanation of why it waits than the one stored.
+        """
+        identity = self._identity_json
+        if identity is None:
+            identity = self._identity_json = self._render_identity()
+        started = f'"{format_time(self.started_at)}"' if self.started_at else "null"
+        finished = f'"{format_time(self.finished_at)}"' if self.finished_at else "null"
+        progress = "null" if self.progress is None else json_text(self.progress)
+        reason = f'"{self.reason}"' if self.reason else "null"
+        moment = format_time(self.updated_at or self.submitted_at)
+        return (
+            f'{{"type":"task_status","header":{{"message_id":"{self.task_id}.{self.sequence}",'
+            f'"reference_id":{quote(self.message_id)},"timestamp":"{moment}"}},'
+            f'"body":{{"status":"{self.state}","progress":{progress},"details":{{{identity}'
+            f'"attempt":{self.attempt},"started_at":{started},"finished_at":{finished},"sequence":{self.sequence},'
+            f'"resources":{{"requested":{json_text(to_wire(self.requested))},'
+            f'"allocated":{json_text(to_wire(self.allocated)) if self.allocated else "{}"},'
+            f'"used":{json_text(self.used) if self.used else "{}"}}},'
+            f'"stage":{self.progress_details_json or "null"},'
+            f'"waiting":{waiting_json or self.waiting_json or "null"},"reason":{reason},'
+            f'"error":{self.error_json or "null"},"result":{self.result_json or "null"}}}}}}}'
+        )
+
+    def _render_identity(self) -> str:
+        deadline = f'"{format_time(self.deadline)}"' if self.deadline else "null"
+        retry_of = f'"{self.retry_of}"' if self.retry_of else "null"
+        return (
+            f'"task_id":"{self.task_id}","type":{quote(self.type)},"priority":{self.priority},"deadline":{deadline},'
+            f'"submitter":{quote(self.submitter)},"submitted_at":"{format_time(self.submitted_at)}",'
+            f'"labels":{json_text(self.labels) if self.labels else "{}"},"retry_of":{retry_of},'
+            f'"max_attempts":{self.retry.max_attempts},'
+        )
