@@ -293,7 +293,7 @@ class Task:
             f'"resources":{{"requested":{json_text(to_wire(self.requested))},'
             f'"allocated":{json_text(to_wire(self.allocated)) if self.allocated else "{}"},'
             f'"used":{json_text(self.used) if self.used else "{}"}}},'
-            f'"stage":{self.progress_details_json or "null"},'
+            f'"progress_details":{self.progress_details_json or "null"},'
             f'"waiting":{waiting_json or self.waiting_json or "null"},"reason":{reason},'
             f'"error":{self.error_json or "null"},"result":{self.result_json or "null"}}}}}}}'
         )
