@@ -1,0 +1,21 @@
+"""What goes wrong in this room.
+
+InvalidToken             one request: always the same 401, whatever the cause
+KeyConfigurationError    the start: the service refuses to run with these keys
+"""
+
+
+class InvalidToken(Exception):
+    """The bearer token is not accepted.
+
+    `cause` is one fixed sentence for the security log. It never repeats what the token says, so that it cannot
+    carry an attacker's text into the log, and it never reaches the client, who gets one 401 for every cause.
+    """
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+
+class KeyConfigurationError(Exception):
+    """Keys are missing, malformed, too weak or readable by others. The message is one sentence for the operator."""

@@ -1,0 +1,86 @@
+"""The strict front around python-jose: a bearer token to a Principal, or InvalidToken and nothing else.
+
+python-jose alone accepts `crit`, duplicate claims, many spellings of one token, any kid and a missing exp, and lets
+foreign exceptions out. So it only checks signatures here; before it compact.py takes the token apart and keys.py
+finds the one key, after it claims.py reads the claims.
+"""
+
+from hashlib import sha256
+from pathlib import Path
+
+from app.protocol.roles import Principal
+from app.security.claims import ClaimRules
+from app.security.compact import json_object, read_compact, token_bytes
+from app.security.errors import InvalidToken, KeyConfigurationError
+from app.security.jwks import keys_from_file
+from app.security.keys import KeySet, VerificationKey, secret_key
+from app.security.own_key import own_signing_key
+
+__all__ = ["InvalidToken", "KeyConfigurationError", "TokenVerifier", "token_verifier"]
+
+DEFAULT_ISSUER = "task-executor"
+DEFAULT_AUDIENCE = "task-executor"
+DEFAULT_MAX_LIFETIME_S = 86_400
+DEFAULT_LEEWAY_S = 30
+CACHED_TOKENS = 10_000
+"""Verified tokens that are remembered, about 5 MB; then the oldest is forgotten."""
+
+
+class TokenVerifier:
+    """Verifies tokens by a set of keys and remembers the outcome by the token's digest. For one event loop's thread."""
+
+    def __init__(self, keys: KeySet, rules: ClaimRules, cached_tokens: int = CACHED_TOKENS) -> None:
+        self._keys = keys
+        self._rules = rules
+        self._cached_tokens = cached_tokens
+        # By SHA-256, so that no bearer token lies in memory. Only verified tokens get in: who holds none cannot fill it.
+        self._verified: dict[bytes, Principal] = {}
+
+    def verify(self, token: bytes | str, now: float) -> Principal:
+        """Who sent the token, at `now` (seconds since the epoch). Raises InvalidToken."""
+        raw = token_bytes(token)
+        digest = sha256(raw).digest()
+        known = self._verified.get(digest)
+        # Never beyond exp: within the leeway after it, each use is verified anew.
+        if known is not None and now < known.expires_at:
+            return known
+        principal = self._verify_anew(raw, now)
+        self._remember(digest, principal)
+        return principal
+
+    def _verify_anew(self, raw: bytes, now: float) -> Principal:
+        token = read_compact(raw)
+        self._keys.check_signature(token)
+        return self._rules.principal(json_object(token.payload, "payload"), now)
+
+    def _remember(self, digest: bytes, principal: Principal) -> None:
+        self._verified.pop(digest, None)
+        if len(self._verified) >= self._cached_tokens:
+            del self._verified[next(iter(self._verified))]
+        self._verified[digest] = principal
+
+
+def token_verifier(
+    data_dir: Path,
+    issuer: str = DEFAULT_ISSUER,
+    audience: str = DEFAULT_AUDIENCE,
+    keys_file: Path | None = None,
+    secret: str | None = None,
+    max_lifetime_s: float = DEFAULT_MAX_LIFETIME_S,
+    leeway_s: float = DEFAULT_LEEWAY_S,
+) -> TokenVerifier:
+    """The verifier for the keys as configured: a JWKS file, an HS256 secret, both, or the service's own key.
+
+    The own key, made on first use in `data_dir`, counts only where neither of the others is configured.
+    Raises KeyConfigurationError with one sentence for the operator.
+    """
+    if not issuer or not audience:
+        raise KeyConfigurationError("the tokens' issuer and audience must not be empty")
+    keys: list[VerificationKey] = []
+    if keys_file is not None:
+        keys += keys_from_file(keys_file)
+    if secret is not None:
+        keys.append(secret_key(secret))
+    if not keys:
+        keys.append(own_signing_key(data_dir).verification_key)
+    return TokenVerifier(KeySet(keys), ClaimRules(issuer, audience, max_lifetime_s, leeway_s))
