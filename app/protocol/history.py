@@ -10,11 +10,13 @@ own digest, so that its text can be erased later while the chain still verifies.
 """
 
 from collections.abc import Iterable
+from datetime import datetime
 from enum import StrEnum
 from hashlib import sha256
 from typing import NamedTuple
 
 from app.protocol.states import State
+from app.protocol.times import format_time
 
 GENESIS = "0" * 64
 
@@ -68,13 +70,13 @@ ROUTES: dict[MessageName, tuple[Party, Party]] = {
 
 
 class Item(NamedTuple):
-    """One message of a task's history, as it is stored. `recorded_at` is RFC 3339, `message` exact JSON text."""
+    """One message of a task's history, as it is stored: `recorded_at` in UTC, `message` exact JSON text."""
 
     sequence: int
     name: MessageName
     sender: Party
     recipient: Party
-    recorded_at: str
+    recorded_at: datetime
     status: State
     message: str
     previous_hash: str
@@ -86,7 +88,7 @@ def link(task_id: str, item: Item) -> str:
     digest = sha256(item.message.encode()).hexdigest()
     return sha256(
         f"{item.previous_hash}\n{task_id}\n{item.sequence}\n{item.name}\n{item.sender}\n{item.recipient}\n"
-        f"{item.recorded_at}\n{item.status}\n{digest}".encode()
+        f"{format_time(item.recorded_at)}\n{item.status}\n{digest}".encode()
     ).hexdigest()
 
 

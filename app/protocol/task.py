@@ -264,7 +264,7 @@ class Task:
         self.updated_at = now
         sender, recipient = ROUTES[name]
         item = Item(
-            self.sequence, name, sender, recipient, format_time(now), self.state, message, self.head_hash, ""
+            self.sequence, name, sender, recipient, now, self.state, message, self.head_hash, ""
         )
         self.head_hash = link(self.task_id, item)
         self._items.append(item._replace(hash=self.head_hash))

@@ -1,0 +1,148 @@
+"""Leases: taking tasks that nobody holds, keeping those one holds, taking over those whose holder is gone.
+
+A lease is held by a node (`lease_owner`) until `lease_expires_at` on the database's clock. Taking one
+raises the task's version, so that whatever the former holder still writes is refused by the journal.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import asyncpg
+
+from app.protocol.task import Task
+from app.storage.database import Database
+from app.storage.rows import COLUMNS, task_of
+
+_TAKE = f"""
+UPDATE tasks AS t
+SET lease_owner = $1, lease_expires_at = clock_timestamp() + make_interval(secs => $2), version = t.version + 1
+FROM picked
+WHERE t.task_id = picked.task_id
+RETURNING {", ".join("t." + name for name in COLUMNS.split(", "))}"""
+
+# SKIP LOCKED: several nodes claim at once and none waits for another. The two CTEs are one index each, so a
+# claim costs the same at any backlog. A task that is due again goes first: it has waited longest.
+_CLAIM = f"""
+WITH due AS (
+    SELECT task_id FROM tasks
+    WHERE state = 'Waiting' AND lease_owner IS NULL AND run_at <= clock_timestamp() AND type = ANY($4)
+    ORDER BY run_at LIMIT $3 FOR UPDATE SKIP LOCKED
+), queued AS (
+    SELECT task_id FROM tasks
+    WHERE state = 'ResourceAllocation' AND lease_owner IS NULL AND type = ANY($4) AND NOT (shape = ANY($5))
+    ORDER BY priority, task_id LIMIT $3 FOR UPDATE SKIP LOCKED
+), picked AS (
+    SELECT task_id FROM due UNION ALL SELECT task_id FROM queued LIMIT $3
+){_TAKE}"""
+
+_EXPIRED = f"""
+WITH picked AS (
+    SELECT task_id FROM tasks
+    WHERE lease_owner IS NOT NULL AND lease_expires_at < clock_timestamp()
+    LIMIT $3 FOR UPDATE SKIP LOCKED
+){_TAKE}"""
+
+_OWN = f"""
+WITH picked AS (
+    SELECT task_id FROM tasks WHERE lease_owner = $1 LIMIT $3 FOR UPDATE SKIP LOCKED
+){_TAKE}"""
+
+_OVERDUE = f"""
+WITH picked AS (
+    SELECT task_id FROM tasks
+    WHERE deadline IS NOT NULL AND finished_at IS NULL AND deadline <= clock_timestamp() AND lease_owner IS NULL
+    ORDER BY deadline LIMIT $3 FOR UPDATE SKIP LOCKED
+){_TAKE}"""
+
+_EXTEND = """
+UPDATE tasks SET lease_expires_at = clock_timestamp() + make_interval(secs => $2)
+WHERE lease_owner = $1 AND task_id = ANY($3::uuid[])
+RETURNING task_id, cancel_requested_by"""
+
+_RETURN = """
+UPDATE tasks SET lease_owner = NULL, lease_expires_at = NULL, version = version + 1
+WHERE lease_owner = $1 AND task_id = ANY($2::uuid[]) AND state IN ('ResourceAllocation', 'Waiting')"""
+
+_WANT_CANCEL = """
+UPDATE tasks SET cancel_requested_by = $2
+WHERE task_id = $1 AND lease_owner IS NOT NULL AND cancel_requested_by IS NULL"""
+
+
+class Held(NamedTuple):
+    """What a heartbeat found: the tasks still held, and of those the ones whose cancel is wanted (and by whom)."""
+
+    task_ids: set[str]
+    cancels: dict[str, str]
+
+
+class Leases:
+    """The leases of one node. One caller at a time for each method; `lease_s` in seconds."""
+
+    def __init__(self, database: Database, *, node_id: str, lease_s: float) -> None:
+        self.node_id = node_id
+        self.lease_s = lease_s
+        self._claims = database.dedicated()
+        self._upkeep = database.dedicated()
+
+    async def claim(self, limit: int, types: Sequence[str], blocked_shapes: Sequence[str]) -> list[Task]:
+        """Takes up to `limit` tasks that may start, most urgent first; races with other nodes for each row.
+
+        `blocked_shapes` are requests of which the node holds enough that it cannot grant.
+        """
+        rows = await self._claims.fetch(
+            _CLAIM, self.node_id, self.lease_s, limit, list(types), list(blocked_shapes)
+        )
+        return _tasks(rows)
+
+    async def take_expired(self, limit: int) -> list[Task]:
+        """Takes over tasks whose holder has let its lease run out."""
+        return await self._take(_EXPIRED, limit)
+
+    async def take_own(self, limit: int) -> list[Task]:
+        """Takes over what an earlier process of this very node held. Only where no such process can live."""
+        return await self._take(_OWN, limit)
+
+    async def take_overdue(self, limit: int) -> list[Task]:
+        """Takes tasks that have not started and whose deadline has passed."""
+        return await self._take(_OVERDUE, limit)
+
+    async def extend(self, task_ids: Sequence[str]) -> Held:
+        """Keeps the leases of these tasks; what is missing in the answer has been lost.
+
+        Only tasks that this process knows are kept: one whose claim was committed but whose answer was lost is
+        left to run out, and is then rescued.
+        """
+        rows = await self._upkeep.fetch(_EXTEND, self.node_id, self.lease_s, list(task_ids))
+        return Held(
+            {str(row["task_id"]) for row in rows},
+            {str(row["task_id"]): row["cancel_requested_by"] for row in rows if row["cancel_requested_by"]},
+        )
+
+    async def give_back(self, task_ids: Sequence[str]) -> None:
+        """Lets go of tasks that have not started, for anyone to claim."""
+        await self._upkeep.fetch(_RETURN, self.node_id, list(task_ids))
+
+    async def want_cancel(self, task_id: str, by: str) -> None:
+        """Leaves word for the holder of a task, which finds it at its next heartbeat.
+
+        The version stays: the holder's own writes are still good, and it is the holder that records the cancel.
+        """
+        await self._upkeep.fetch(_WANT_CANCEL, task_id, by)
+
+    async def close(self) -> None:
+        """Closes the connections; leases run out by themselves."""
+        await self._claims.close()
+        await self._upkeep.close()
+
+    async def _take(self, statement: str, limit: int) -> list[Task]:
+        return _tasks(await self._upkeep.fetch(statement, self.node_id, self.lease_s, limit))
+
+
+def _tasks(rows: list[asyncpg.Record]) -> list[Task]:
+    tasks = [task_of(row) for row in rows]
+    tasks.sort(key=_urgency)
+    return tasks
+
+
+def _urgency(task: Task) -> tuple[Any, ...]:
+    return (task.priority, task.task_id)

@@ -1,0 +1,50 @@
+"""What can go wrong with the database, as the other rooms see it.
+
+    StorageError
+    ├── StorageUnavailable   away, starting, read-only, full, out of connections: try again later (503)
+    ├── Conflict             the task changed since it was read, or its lease is another's: nothing was written
+    └── DuplicateMessage     the submitter has used this message_id (or Idempotency-Key) before
+"""
+
+import asyncpg
+from sqlalchemy.exc import DBAPIError, InterfaceError, TimeoutError as PoolTimeout
+
+
+class StorageError(Exception):
+    """Base of all three."""
+
+
+class StorageUnavailable(StorageError):
+    """The database cannot serve now; what was asked may or may not have been written."""
+
+
+class Conflict(StorageError):
+    """The version that the change was guarded by is no longer the task's; none of it was written."""
+
+
+class DuplicateMessage(StorageError):
+    """The key is taken by another task of the same submitter; nothing was written."""
+
+
+_AWAY = (
+    OSError,
+    TimeoutError,
+    PoolTimeout,
+    InterfaceError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InternalClientError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.PostgresIOError,
+)
+
+
+def is_unavailable(error: BaseException) -> bool:
+    """The error says that the database is away, not that the statement is wrong."""
+    if isinstance(error, DBAPIError) and not isinstance(error, InterfaceError):
+        cause = error.orig.__cause__ if error.orig is not None else None
+        return error.connection_invalidated or (cause is not None and is_unavailable(cause))
+    return isinstance(error, _AWAY)

@@ -1,0 +1,94 @@
+"""News between nodes: after a commit, at most one NOTIFY tells the others which tasks changed.
+
+News only wakes: who misses it (a lost connection, a full queue) finds the same by polling. A notify is sent
+after the commit and over a connection of its own, since inside the transaction it would cost half of the
+throughput (Postgres commits notifying transactions one at a time), and not at all by a node that is alone.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterable
+
+import asyncpg
+
+from app.storage.database import CONNECT_TIMEOUT_S, STATEMENT_TIMEOUT_S, Database, driver_dsn
+from app.storage.errors import is_unavailable
+
+CHANNEL = "task_executor"
+MAX_NAMED = 200
+"""Task ids in one notification (its payload is limited to 8,000 bytes); more are told as "anything"."""
+
+ANYTHING = "*"
+RECONNECT_S = 0.5
+
+Heard = Callable[[frozenset[str] | None], None]
+"""Called with the ids of changed tasks, or None where any may have changed."""
+
+
+class News:
+    """Sends and hears. `alone` is set by whoever counts the nodes; an own notification is not heard."""
+
+    def __init__(self, database: Database, heard: Heard) -> None:
+        self._dsn = driver_dsn(database.url)
+        self._heard = heard
+        self._connection: asyncpg.Connection | None = None
+        self._pending: set[str] = set()
+        self._wake = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._lost = asyncio.Event()
+        self.alone = True
+
+    def start(self) -> None:
+        """Begins to listen, and to reconnect for as long as it takes."""
+        self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._send())]
+
+    def tell(self, task_ids: Iterable[str]) -> None:
+        """Tells the other nodes, soon; returns at once."""
+        if not self.alone:
+            self._pending.update(task_ids)
+            self._wake.set()
+
+    async def close(self) -> None:
+        """Stops listening."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._connection is not None:
+            self._connection.terminate()
+
+    async def _listen(self) -> None:
+        while True:
+            self._lost.clear()
+            try:
+                connection = await asyncpg.connect(
+                    self._dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=STATEMENT_TIMEOUT_S
+                )
+                connection.add_termination_listener(lambda _connection: self._lost.set())
+                await connection.add_listener(CHANNEL, self._hear)
+                self._connection = connection
+                # Whatever was told while nobody listened here.
+                self._heard(None)
+                await self._lost.wait()
+            except Exception as error:
+                if not is_unavailable(error):
+                    raise
+            self._connection = None
+            await asyncio.sleep(RECONNECT_S)
+
+    def _hear(self, connection: object, pid: int, _channel: str, payload: object) -> None:
+        if isinstance(connection, asyncpg.Connection) and pid == connection.get_server_pid():
+            return
+        text = str(payload)
+        self._heard(None if text == ANYTHING else frozenset(text.split(",")))
+
+    async def _send(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            ids, self._pending = self._pending, set()
+            connection = self._connection
+            if connection is None or not ids:
+                continue
+            payload = ",".join(ids) if len(ids) <= MAX_NAMED else ANYTHING
+            with contextlib.suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, payload)

@@ -1,0 +1,62 @@
+"""The nodes that share one Postgres: each says that it is there, and what it has."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.dialects.postgresql import insert
+
+from app.storage.database import Database
+from app.storage.tables import nodes
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node that has been heard of within its lease. `resources` is its own account of them."""
+
+    node_id: str
+    started_at: datetime
+    resources: dict[str, Any]
+
+
+class Nodes:
+    """This node's entry among all. Times are the database's."""
+
+    def __init__(self, database: Database, *, node_id: str, lease_s: float) -> None:
+        self._database = database
+        self._node_id = node_id
+        self._lease = func.make_interval(0, 0, 0, 0, 0, 0, lease_s)
+
+    async def report(self, resources: dict[str, Any]) -> int:
+        """Says that this node lives and what it has; answers how many others do. Raises StorageUnavailable."""
+        now = func.clock_timestamp()
+        entry = insert(nodes).values(
+            node_id=self._node_id, started_at=now, expires_at=now + self._lease, resources=resources
+        )
+        entry = entry.on_conflict_do_update(
+            index_elements=[nodes.c.node_id],
+            set_={"expires_at": entry.excluded.expires_at, "resources": entry.excluded.resources},
+        )
+        others = select(func.count()).select_from(nodes).where(
+            nodes.c.node_id != self._node_id, nodes.c.expires_at > now
+        )
+        async with self._database.connect() as connection:
+            await connection.execute(entry)
+            return int((await connection.execute(others)).scalar_one())
+
+    async def all(self) -> list[Node]:
+        """Every node that lives, this one among them. Raises StorageUnavailable."""
+        statement = select(nodes).where(nodes.c.expires_at > func.clock_timestamp()).order_by(nodes.c.node_id)
+        async with self._database.connect() as connection:
+            rows = (await connection.execute(statement)).all()
+        return [Node(row.node_id, row.started_at, json.loads(row.resources)) for row in rows]
+
+    async def leave(self) -> None:
+        """Takes this node off the list, and with it those that have long been silent."""
+        gone = func.clock_timestamp() - func.make_interval(0, 0, 0, 1)
+        async with self._database.connect() as connection:
+            await connection.execute(
+                delete(nodes).where((nodes.c.node_id == self._node_id) | (nodes.c.expires_at < gone))
+            )

@@ -1,0 +1,131 @@
+"""Reading: one task, a submitter's list, a history. Nothing here writes.
+
+`StatusReader` answers the polls: everything asked for while one read is under way goes into the next one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, select
+
+from app.protocol.history import Item, MessageName, Party
+from app.protocol.states import State
+from app.protocol.task import Task
+from app.storage.batching import Batcher
+from app.storage.database import Database
+from app.storage.rows import COLUMNS, task_of
+from app.storage.tables import history, tasks
+
+_COLUMNS = [tasks.c[name] for name in COLUMNS.split(", ")]
+_READ_MANY = f"SELECT {COLUMNS} FROM tasks WHERE task_id = ANY($1::uuid[])"
+MAX_READ = 500
+
+
+class StatusReader:
+    """Reads single tasks, many callers at once, in batches."""
+
+    def __init__(self, database: Database) -> None:
+        self._connection = database.dedicated()
+        self._batcher: Batcher[str, Task | None] = Batcher(self._read, MAX_READ)
+
+    async def get(self, task_id: str) -> Task | None:
+        """The task as the database has it now, or None. Raises StorageUnavailable."""
+        return await self._batcher.submit(task_id)
+
+    async def close(self) -> None:
+        """Answers what is waiting and closes the connection."""
+        await self._batcher.close()
+        await self._connection.close()
+
+    async def _read(self, task_ids: list[str]) -> list[Task | None | Exception]:
+        rows = await self._connection.fetch(_READ_MANY, list(set(task_ids)))
+        found = {str(row["task_id"]): row for row in rows}
+        return [task_of(found[task_id]) if task_id in found else None for task_id in task_ids]
+
+
+@dataclass(frozen=True, slots=True)
+class ListFilter:
+    """What a list is narrowed to; members that are None or empty narrow nothing. Times are of submission."""
+
+    submitter: str | None = None
+    states: tuple[State, ...] = ()
+    type: str | None = None
+    priority: int | None = None
+    labels: tuple[tuple[str, str], ...] = ()
+    message_id: str | None = None
+    submitted_after: datetime | None = None
+    submitted_before: datetime | None = None
+
+
+class Queries:
+    """Reads that are not polls, over the shared pool. All raise StorageUnavailable."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def find_submission(self, submitter: str, idempotency_key: str) -> Task | None:
+        """The accepted task that holds this key of this submitter."""
+        statement = select(*_COLUMNS).where(
+            tasks.c.submitter == submitter,
+            tasks.c.idempotency_key == idempotency_key,
+            tasks.c.state != State.REJECTED.value,
+        )
+        async with self._database.connect() as connection:
+            row = (await connection.execute(statement)).mappings().first()
+        return None if row is None else task_of(row)
+
+    async def list_tasks(self, narrowed: ListFilter, limit: int, before: str | None) -> list[Task]:
+        """Tasks newest first, at most `limit`, older than the task `before` (the cursor)."""
+        statement = select(*_COLUMNS).where(*_conditions(narrowed)).order_by(tasks.c.task_id.desc()).limit(limit)
+        if before is not None:
+            statement = statement.where(tasks.c.task_id < before)
+        async with self._database.connect() as connection:
+            rows = (await connection.execute(statement)).mappings().all()
+        return [task_of(row) for row in rows]
+
+    async def messages(self, task: Task, after: int, limit: int) -> list[Item]:
+        """A task's history in order, from the item behind `after`.
+
+        Nothing of it was recorded before the task was submitted: that spares the older partitions.
+        """
+        statement = (
+            select(history)
+            .where(
+                history.c.task_id == task.task_id,
+                history.c.sequence > after,
+                history.c.recorded_at >= task.submitted_at,
+            )
+            .order_by(history.c.sequence)
+            .limit(limit)
+        )
+        async with self._database.connect() as connection:
+            rows = (await connection.execute(statement)).all()
+        return [
+            Item(
+                row.sequence, MessageName(row.name), Party(row.sender), Party(row.recipient), row.recorded_at,
+                State(row.status), row.message, row.previous_hash, row.hash,
+            )
+            for row in rows
+        ]
+
+
+def _conditions(narrowed: ListFilter) -> Sequence[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if narrowed.submitter is not None:
+        conditions.append(tasks.c.submitter == narrowed.submitter)
+    if narrowed.states:
+        conditions.append(tasks.c.state.in_([state.value for state in narrowed.states]))
+    if narrowed.type is not None:
+        conditions.append(tasks.c.type == narrowed.type)
+    if narrowed.priority is not None:
+        conditions.append(tasks.c.priority == narrowed.priority)
+    if narrowed.message_id is not None:
+        conditions.append(tasks.c.message_id == narrowed.message_id)
+    if narrowed.labels:
+        conditions.append(tasks.c.labels.contains(dict(narrowed.labels)))
+    if narrowed.submitted_after is not None:
+        conditions.append(tasks.c.submitted_at >= narrowed.submitted_after)
+    if narrowed.submitted_before is not None:
+        conditions.append(tasks.c.submitted_at < narrowed.submitted_before)
+    return conditions

@@ -1,0 +1,135 @@
+"""The tables, typed, as migrations/ makes them (a test compares the two).
+
+`tasks` is one row a task: its state and, once over, how it ended. `history` is every message of every
+task, append-only, partitioned by week so that retention drops partitions. `nodes` is who serves.
+"""
+
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    DateTime,
+    Double,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSON, JSONB, UUID
+
+from app.protocol.reasons import Reason
+from app.protocol.states import TERMINAL, State
+
+metadata = MetaData(
+    naming_convention={"pk": "%(table_name)s_pkey", "ck": "%(table_name)s_%(constraint_name)s", "ix": "%(column_0_label)s"}
+)
+
+
+def _one_of(column: str, values: list[str]) -> str:
+    return f"{column} IN ({', '.join(repr(str(value)) for value in values)})"
+
+
+_moment = DateTime(timezone=True)
+_terminal = _one_of("state", sorted(TERMINAL))
+
+tasks = Table(
+    "tasks",
+    metadata,
+    # Who and what: written once.
+    Column("task_id", UUID(as_uuid=False), primary_key=True),
+    Column("message_id", Text, nullable=False),
+    Column("idempotency_key", Text, nullable=False),
+    Column("content_digest", LargeBinary, nullable=False),
+    Column("submitter", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("priority", SmallInteger, nullable=False),
+    Column("submission", JSON, nullable=False),
+    Column("deadline", _moment),
+    Column("labels", JSONB, nullable=False),
+    Column("requested", JSON, nullable=False),
+    Column("shape", Text, nullable=False),
+    Column("timeout_s", Double, nullable=False),
+    Column("retry", JSON, nullable=False),
+    Column("submitted_at", _moment, nullable=False),
+    Column("retry_of", UUID(as_uuid=False)),
+    # Where it stands: written by the journal with every change.
+    Column("state", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("allocation_attempts", Integer, nullable=False),
+    Column("progress", Double),
+    Column("progress_details", JSON),
+    Column("reason", Text),
+    Column("error", JSON),
+    Column("result", JSON),
+    Column("waiting", JSON),
+    Column("allocated", JSON, nullable=False),
+    Column("used", JSON, nullable=False),
+    Column("run_at", _moment),
+    Column("started_at", _moment),
+    Column("finished_at", _moment),
+    Column("updated_at", _moment, nullable=False),
+    Column("cancel_requested_at", _moment),
+    Column("sequence", Integer, nullable=False),
+    Column("head_hash", Text, nullable=False),
+    Column("lease_owner", Text),
+    # Judged by the database's clock alone.
+    Column("lease_expires_at", _moment),
+    Column("cancel_requested_by", Text),
+    Column("acknowledged_sequence", Integer, nullable=False, server_default=text("0")),
+    CheckConstraint(_one_of("state", list(State)), name="state_known"),
+    CheckConstraint(f"reason IS NULL OR {_one_of('reason', list(Reason))}", name="reason_known"),
+    CheckConstraint(f"({_terminal}) = (finished_at IS NOT NULL)", name="finished_when_terminal"),
+    CheckConstraint("(state IN ('Failed', 'Rejected')) = (reason IS NOT NULL)", name="reason_when_not_completed"),
+    CheckConstraint("(state = 'Waiting') = (run_at IS NOT NULL)", name="due_when_waiting"),
+    CheckConstraint("(lease_owner IS NULL) = (lease_expires_at IS NULL)", name="lease_whole"),
+    CheckConstraint(f"lease_owner IS NULL OR NOT ({_terminal})", name="no_lease_when_terminal"),
+)
+
+Index(
+    "tasks_idempotency_key", tasks.c.submitter, tasks.c.idempotency_key,
+    unique=True, postgresql_where=text("state <> 'Rejected'"),
+)
+Index("tasks_submitter", tasks.c.submitter, tasks.c.task_id)
+Index(
+    "tasks_queued", tasks.c.priority, tasks.c.task_id,
+    postgresql_where=text("state = 'ResourceAllocation' AND lease_owner IS NULL"),
+)
+Index("tasks_due", tasks.c.run_at, postgresql_where=text("state = 'Waiting' AND lease_owner IS NULL"))
+# On the owner, not on the expiry: a heartbeat moves every expiry and must not touch an index.
+Index("tasks_leased", tasks.c.lease_owner, postgresql_where=text("lease_owner IS NOT NULL"))
+Index(
+    "tasks_deadline", tasks.c.deadline,
+    postgresql_where=text("deadline IS NOT NULL AND finished_at IS NULL"),
+)
+
+history = Table(
+    "history",
+    metadata,
+    Column("task_id", UUID(as_uuid=False), nullable=False),
+    Column("sequence", Integer, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("sender", Text, nullable=False),
+    Column("recipient", Text, nullable=False),
+    Column("recorded_at", _moment, nullable=False),
+    Column("status", Text, nullable=False),
+    # json keeps the text as it came; jsonb would lose big integers and break the hash.
+    Column("message", JSON, nullable=False),
+    Column("previous_hash", Text, nullable=False),
+    Column("hash", Text, nullable=False),
+    PrimaryKeyConstraint("task_id", "sequence", "recorded_at"),
+    postgresql_partition_by="RANGE (recorded_at)",
+)
+
+nodes = Table(
+    "nodes",
+    metadata,
+    Column("node_id", Text, primary_key=True),
+    Column("started_at", _moment, nullable=False),
+    Column("expires_at", _moment, nullable=False),
+    Column("resources", JSON, nullable=False),
+)

@@ -1,0 +1,21 @@
+"""Alembic's entry: runs the migrations over the connection that app.storage.migrations hands in."""
+
+from alembic import context
+from sqlalchemy import Connection
+
+from app.storage.tables import metadata
+
+
+def _is_ours(_object: object, name: str | None, kind: str, _reflected: bool, _other: object) -> bool:
+    """Partitions of history come and go by themselves; they are no part of the model."""
+    return not (kind == "table" and name is not None and name.startswith("history_"))
+
+
+def run(connection: Connection) -> None:
+    """Runs what is asked for, all of it in one transaction."""
+    context.configure(connection=connection, target_metadata=metadata, include_object=_is_ours, compare_type=True)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+run(context.config.attributes["connection"])
