@@ -9,10 +9,9 @@ A backend's obligations:
   When `run` has returned, nothing of the attempt runs any more.
 - It calls `attempt.on_progress` in the service's event loop, in the order of the handler's calls.
 - The result is JSON text of at most `max_result_bytes`; a larger one is `Failed(RESULT_TOO_LARGE)`.
-- `close` ends what it holds (children); attempts still running are stopped.
+- `close` ends what it holds (children); attempts still running are stopped, with EXECUTOR_LOST.
 """
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -24,23 +23,33 @@ from app.task_types.definition import TaskType
 
 
 class StopSignal:
-    """Tells a running attempt to stop, once, and why. The first reason stays."""
+    """Tells a running attempt to stop, once, and why. The first reason stays.
+
+    A callback and no event to wait for: an attempt that nobody stops, as nearly all are, then pays nothing for it.
+    """
+
+    __slots__ = ("_listener", "reason")
 
     def __init__(self) -> None:
         self.reason: Reason | None = None
-        self._event = asyncio.Event()
+        self._listener: Callable[[Reason], None] | None = None
 
     def set(self, reason: Reason) -> None:
-        """Asks the attempt to stop. Later calls change nothing."""
+        """Asks the attempt to stop. Later calls change nothing. To be called in the service's event loop."""
         if self.reason is None:
             self.reason = reason
-            self._event.set()
+            if self._listener is not None:
+                self._listener(reason)
 
-    async def wait(self) -> Reason:
-        """Returns the reason as soon as there is one."""
-        await self._event.wait()
-        assert self.reason is not None
-        return self.reason
+    def listen(self, listener: Callable[[Reason], None]) -> None:
+        """For the backend: calls the listener once there is a reason, which may be now."""
+        self._listener = listener
+        if self.reason is not None:
+            listener(self.reason)
+
+    def ignore(self) -> None:
+        """For the backend: the attempt is over."""
+        self._listener = None
 
 
 @dataclass(slots=True)
@@ -48,6 +57,7 @@ class Attempt:
     """One attempt at one task: all that a backend needs to know.
 
     `deadline` is when the runner will set `stop` (for the handler's own planning); the backend keeps no clock.
+    `gpu_ids` names the devices behind `allocation.gpu`, where the Resource Manager knows them.
     """
 
     task_id: str
@@ -59,6 +69,7 @@ class Attempt:
     deadline: datetime | None
     on_progress: Callable[[float, dict[str, Any]], None]
     stop: StopSignal = field(default_factory=StopSignal)
+    gpu_ids: tuple[str, ...] = ()
 
 
 Usage = dict[str, float]
