@@ -1,0 +1,1 @@
+"""Tests: they mirror app/ by name, and share what tests/support holds."""
