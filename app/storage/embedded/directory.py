@@ -16,6 +16,7 @@ import re
 import shutil
 import signal
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -144,7 +145,7 @@ class ServerDirectory:
     def is_ready(self, process_id: int) -> bool:
         """Whether the postmaster of this process id says that it takes connections (line 8 of postmaster.pid)."""
         lines = self._postmaster_lines()
-        return len(lines) >= 8 and lines[0] == str(process_id) and lines[7] == "ready"
+        return lines[:1] == [str(process_id)] and lines[7:8] == ["ready"]
 
     def _postmaster(self) -> int | None:
         lines = self._postmaster_lines()
@@ -212,10 +213,8 @@ class ServerDirectory:
 
 
 def _signal(process: psutil.Process, number: signal.Signals) -> None:
-    try:
+    with suppress(psutil.NoSuchProcess):
         process.send_signal(number)
-    except psutil.NoSuchProcess:
-        pass
 
 
 def _own_all(folder: Path, owner: tuple[int, int]) -> None:

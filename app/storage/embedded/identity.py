@@ -63,11 +63,10 @@ def choose(probe: Path) -> Identity:
 def _candidates() -> list[Identity]:
     accounts = [account for name in ACCOUNTS if (account := _account(name)) is not None]
     own = (os.geteuid(), os.getegid())
-    found = [Identity("namespace", entry.pw_uid, entry.pw_gid, entry.pw_name, own) for entry in accounts]
+    found = [Identity("namespace", a.pw_uid, a.pw_gid, a.pw_name, own) for a in accounts]
     if os.geteuid() == 0:
         root = _name_of(0) or "root"
-        for entry in accounts:
-            found.append(Identity("account", entry.pw_uid, entry.pw_gid, root, (entry.pw_uid, entry.pw_gid)))
+        found += [Identity("account", a.pw_uid, a.pw_gid, root, (a.pw_uid, a.pw_gid)) for a in accounts]
     return found
 
 

@@ -42,7 +42,7 @@ def _enter_namespace(libc: ctypes.CDLL, uid: int, gid: int) -> None:
     _checked(libc.unshare(CLONE_NEWUSER), "unshare")
     # A group map is refused while setgroups is allowed (user_namespaces(7)).
     for name, content in (("setgroups", "deny"), ("gid_map", f"{gid} {own_gid} 1"), ("uid_map", f"{uid} {own_uid} 1")):
-        with open(f"/proc/self/{name}", "w") as file:
+        with open(f"/proc/self/{name}", "w") as file:  # noqa: PTH123 - pathlib would double this program's start-up
             file.write(content)
 
 
@@ -90,7 +90,7 @@ def main(arguments: list[str]) -> None:
         os.umask(0o077)
         _assume(identity)
         _die_with(int(parent))
-        os.execv(program[0], program)
+        os.execv(program[0], program)  # noqa: S606 - to become the program is what this one is for
     except OSError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(126) from None

@@ -135,7 +135,7 @@ class EmbeddedPostgres:
         ).render_as_string(hide_password=False)
 
     async def _make_cluster(self, identity: Identity) -> None:
-        """initdb beside the place, then a rename: an interrupted one leaves no half-made cluster. Checksums are on."""
+        """Runs initdb beside the place, then a rename: an interrupted one leaves no half-made cluster. Checksums are on."""
         new = self._directory.new_cluster
         arguments = ["--pgdata", str(new), "--username", ROLE, "--auth", "peer", "--encoding", "UTF8"]
         # The builtin provider sorts and folds the same on every machine; libc's own locales differ and change.
@@ -159,7 +159,9 @@ class EmbeddedPostgres:
     async def _launch(self, command: list[str]) -> None:
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
-                while not await self._comes_up(command):
+                while True:
+                    if await self._comes_up(command):
+                        return
                     await asyncio.sleep(RETRY_S)
         except TimeoutError:
             raise EmbeddedPostgresError(
