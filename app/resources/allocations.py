@@ -1,0 +1,86 @@
+"""Who holds what, since when, and until when it may be expected."""
+
+from dataclasses import dataclass
+
+from app.protocol.resources import Amounts
+from app.resources.lanes import Lane
+from app.resources.policy import Holding, dominant_share, expected_end
+from app.resources.pool import NotAllocated, Pool
+from app.resources.request import Grant, Request
+from app.resources.run_times import RunTimes
+
+
+@dataclass(slots=True, eq=False)
+class Running:
+    """A request that was granted. `lane` has paid `cost` share-seconds for it; None where nobody had to wait."""
+
+    request: Request
+    granted_at: float
+    lane: Lane | None
+    cost: float
+
+
+class Allocations:
+    """The pool of one node, the tasks that hold parts of it, and what is known of their run times."""
+
+    def __init__(self, capacity: Amounts) -> None:
+        self.pool = Pool(capacity)
+        self.times = RunTimes()
+        self._running: dict[str, Running] = {}
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    def __contains__(self, task_id: str) -> bool:
+        return task_id in self._running
+
+    def all_fit(self, requests: dict[str, Request]) -> bool:
+        """Whether all the requests could be granted now, together."""
+        total: Amounts = {}
+        for request in requests.values():
+            for unit, amount in request.amounts.items():
+                total[unit] = total.get(unit, 0) + amount
+        return self.pool.fits(total)
+
+    def cost_of(self, request: Request) -> float:
+        """What the request is expected to take: its dominant share times the usual run time of its kind, in seconds."""
+        return dominant_share(request.amounts, self.pool.capacity) * self.times.expected(request.kind)
+
+    def grant(self, request: Request, now: float, lane: Lane | None, cost: float) -> Grant:
+        """Gives the request all it asks for. Raises NotEnough or AlreadyAllocated."""
+        allocation = self.pool.allocate(request.task_id, request.amounts)
+        self._running[request.task_id] = Running(request, now, lane, cost)
+        return Grant(request.task_id, request.amounts, allocation.gpu_devices)
+
+    def release(self, task_id: str, now: float, *, ran_to_end: bool) -> None:
+        """Takes back what the task holds. Raises NotAllocated where that is nothing."""
+        running = self._running.pop(task_id, None)
+        if running is None:
+            raise NotAllocated(task_id)
+        self.pool.release(task_id)
+        held_s = now - running.granted_at
+        if ran_to_end:
+            self.times.observe(running.request.kind, held_s)
+        if running.lane is not None:
+            # A lane pays in advance what its kind usually takes, and the rest when a task took longer.
+            taken = dominant_share(running.request.amounts, self.pool.capacity) * held_s
+            running.lane.charge(max(taken - running.cost, 0.0))
+
+    def holdings(self, now: float) -> list[Holding]:
+        """What running tasks hold, and when each may be expected to end. Looks at all of them."""
+        return [Holding(self._ends_at(running, now), running.request.amounts) for running in self._running.values()]
+
+    def ends_surely_at(self, request: Request, now: float) -> float:
+        """When the request, granted now, will have ended, as far as its kind has ever been seen to run."""
+        return now + self.times.cautious(request.kind, request.timeout_s)
+
+    def holders_of(self, units: Amounts, now: float) -> list[Running]:
+        """The tasks that hold any of the units, those expected to end first coming first."""
+        holders = [
+            running for running in self._running.values() if not units.keys().isdisjoint(running.request.amounts)
+        ]
+        return sorted(holders, key=lambda running: self._ends_at(running, now))
+
+    def _ends_at(self, running: Running, now: float) -> float:
+        request = running.request
+        return expected_end(running.granted_at, self.times.expected(request.kind), request.timeout_s, now)

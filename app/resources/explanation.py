@@ -1,0 +1,41 @@
+"""Why a task waits: `details.waiting` on the wire."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from app.protocol.resources import Amounts, to_wire
+from app.protocol.times import format_time
+
+HOLDERS_NAMED = 10
+"""How many of the tasks that hold what is missing are named, those expected to end first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a request stands. `position` counts from 1; `expected_start` is in seconds since the epoch."""
+
+    missing: Amounts
+    never: bool = False
+    position: int | None = None
+    held_by: list[str] = field(default_factory=list)
+    expected_start: float | None = None
+
+    @property
+    def reason(self) -> str:
+        """`capacity`: more than the node has. `insufficient`: held by others. `queued`: free, but others come first."""
+        if self.never:
+            return "capacity"
+        return "insufficient" if self.missing else "queued"
+
+
+def explain(standing: Standing) -> dict[str, Any]:
+    """The standing as the submitter is shown it."""
+    start = standing.expected_start
+    return {
+        "reason": standing.reason,
+        "missing": to_wire(standing.missing),
+        "position": standing.position,
+        "held_by": standing.held_by[:HOLDERS_NAMED],
+        "expected_start": None if start is None else format_time(datetime.fromtimestamp(start, UTC)),
+    }

@@ -1,0 +1,115 @@
+"""The queue of requests that could not be granted at once, and the order in which they are.
+
+Strict priority with aging; inside a priority a fair share between submitters; a submitter's own by earliest deadline.
+What is asked of it costs O(log n) in the number of requests, except `ahead_of`.
+"""
+
+from bisect import bisect_left, insort
+from collections.abc import Iterator, Mapping
+from itertools import count
+from math import inf
+from typing import NamedTuple
+
+from app.resources.aging import Aging
+from app.resources.lanes import Entry, Vector, shape_of
+from app.resources.level import Level
+from app.resources.request import Request
+
+
+class Ahead(NamedTuple):
+    """How many requests come before one, and how many share-seconds they are expected to take."""
+
+    requests: int
+    cost: float
+
+
+class FairQueue:
+    """Requests that wait, in the order in which they are to be granted. Times are seconds since the epoch."""
+
+    def __init__(self, aging: Aging, weights: Mapping[str, float]) -> None:
+        self._aging = aging
+        self._weights = weights
+        self._levels: dict[int, Level] = {}
+        self._priorities: list[int] = []
+        self._numbers = count()
+        self._turn: Entry | None = None  # of a hungry priority, and next until it is granted
+        self._waiting = 0
+
+    def __len__(self) -> int:
+        return self._waiting
+
+    def add(self, request: Request, cost: float, now: float) -> Entry:
+        """The request waits; `cost` is what it is expected to take, in share-seconds."""
+        level = self._levels.get(request.priority)
+        if level is None:
+            level = self._levels[request.priority] = Level()
+            insort(self._priorities, request.priority)
+            self._aging.join(request.priority, now)
+        lane = level.lane_of(request.submitter, self._weights.get(request.submitter, 1.0))
+        deadline = inf if request.deadline is None else request.deadline
+        due = (deadline, request.submitted_at, next(self._numbers))
+        entry = Entry(request, due, shape_of(request), cost, lane)
+        level.add(entry)
+        self._waiting += 1
+        return entry
+
+    def remove(self, entry: Entry) -> None:
+        """The request waits no more."""
+        priority = entry.request.priority
+        level = self._levels[priority]
+        level.remove(entry)
+        self._waiting -= 1
+        if entry is self._turn:
+            self._turn = None
+        if not level.waiting:
+            del self._levels[priority]
+            del self._priorities[bisect_left(self._priorities, priority)]
+            self._aging.leave(priority)
+
+    def take(self, entry: Entry, now: float, *, in_order: bool) -> None:
+        """The request is granted: in its order, or ahead of the one that is first (backfill)."""
+        priority = entry.request.priority
+        self._levels[priority].charge(entry, in_order=in_order)
+        if entry is self._turn:
+            self._aging.turn_taken(priority)
+        elif in_order:
+            self._aging.served(priority, now)
+        self.remove(entry)
+
+    def first(self, now: float) -> Entry | None:
+        """The next in order.
+
+        One whose priority has its turn by age stays the next until it is granted: a large request
+        needs time to be made room for, and would be overtaken for ever.
+        """
+        if self._turn is not None:
+            return self._turn
+        if not self._priorities:
+            return None
+        hungry = self._aging.turn(now)
+        if hungry is not None:
+            self._turn = self._levels[hungry].first()
+            return self._turn
+        return self._levels[self._priorities[0]].first()
+
+    def levels(self) -> Iterator[Level]:
+        """What waits, the most urgent priority first."""
+        return (self._levels[priority] for priority in self._priorities)
+
+    def ahead_of(self, entry: Entry) -> Ahead:
+        """How much comes before a request, as things stand. Looks at the submitters of its priority and at its lane."""
+        if entry is self._turn:
+            return Ahead(0, 0.0)
+        ahead, cost = self._levels[entry.request.priority].ahead_of(entry)
+        for priority in self._priorities[: bisect_left(self._priorities, entry.request.priority)]:
+            level = self._levels[priority]
+            ahead, cost = ahead + level.waiting, cost + level.cost
+        return Ahead(ahead, cost)
+
+    def by_amounts(self) -> dict[Vector, int]:
+        """How many requests ask for each vector."""
+        counts: dict[Vector, int] = {}
+        for level in self.levels():
+            for shape in level.shapes:
+                counts[shape[1]] = counts.get(shape[1], 0) + level.count_of(shape)
+        return counts
