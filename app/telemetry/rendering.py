@@ -12,6 +12,7 @@ import orjson
 import structlog
 
 REDACTED = "[redacted]"
+LAST_OF_LATIN_1 = 0xFF
 
 _TOKEN = re.compile(rb"\beyJ[\w-]{8,}\.[\w-]*\.[\w-]*(?:\.[\w-]*\.[\w-]*)?")
 _BEARER = re.compile(rb"(?i)\b(bearer) +[\w.~+/=-]{8,}")
@@ -36,7 +37,7 @@ def json_line(event: dict[str, Any]) -> bytes:
 class ConsoleLine:
     """Renders events as columns, in colours where asked for. Tracebacks take lines of their own."""
 
-    def __init__(self, colors: bool) -> None:
+    def __init__(self, *, colors: bool) -> None:
         self._renderer = structlog.dev.ConsoleRenderer(colors=colors, sort_keys=False)
 
     def __call__(self, event: dict[str, Any]) -> bytes:
@@ -47,9 +48,14 @@ class ConsoleLine:
     def _text(self, name: str, value: object) -> object:
         if not isinstance(value, str):
             return value
-        if name not in ("exception", "stack"):
-            value = value.replace("\n", "\\n")
-        return _UNSAFE_IN_TEXT.sub(_text_escape, value)
+        return printable(value, lines=name in ("exception", "stack"))
+
+
+def printable(text: str, *, lines: bool = False) -> str:
+    """The text with every character escaped that a terminal would obey; `lines` lets line feeds stand."""
+    if not lines:
+        text = text.replace("\n", "\\n")
+    return _UNSAFE_IN_TEXT.sub(_text_escape, text)
 
 
 def redact(line: bytes) -> bytes:
@@ -70,4 +76,4 @@ def _json_escape(match: re.Match[str]) -> str:
 
 def _text_escape(match: re.Match[str]) -> str:
     code = ord(match[0])
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+    return f"\\x{code:02x}" if code <= LAST_OF_LATIN_1 else f"\\u{code:04x}"
