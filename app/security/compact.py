@@ -11,6 +11,9 @@ from app.security.errors import InvalidToken
 
 MAX_TOKEN_BYTES = 8192
 
+_SEGMENTS = 3
+"""Header, payload and signature. An encrypted token has five."""
+
 _TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
 """RFC 7519, section 5.1 and RFC 9068, section 2.1; media types are compared without regard to case."""
 
@@ -51,7 +54,7 @@ def token_bytes(token: object) -> bytes:
 def read_compact(token: bytes) -> CompactToken:
     """The three segments, decoded, and the header's members, checked. Raises InvalidToken."""
     segments = token.split(b".")
-    if len(segments) != 3:
+    if len(segments) != _SEGMENTS:
         raise InvalidToken("the token does not have three segments")
     try:
         header, payload, signature = map(base64url.decode, segments)

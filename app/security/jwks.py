@@ -90,6 +90,8 @@ def _rsa_key(member: dict[str, Any]) -> rsa.RSAPublicKey:
     modulus, exponent = (int.from_bytes(_octets(member, name), "big") for name in ("n", "e"))
     if modulus.bit_length() < MIN_RSA_BITS:
         raise ValueError(f"an RSA key needs at least {MIN_RSA_BITS} bits and it has {modulus.bit_length()}")
+    if modulus % 2 == 0:
+        raise ValueError("its modulus is even")
     if exponent < MIN_RSA_EXPONENT:
         raise ValueError(f"its public exponent is below {MIN_RSA_EXPONENT}")
     return rsa.RSAPublicNumbers(exponent, modulus).public_key()

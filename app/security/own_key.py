@@ -72,7 +72,7 @@ def _create(path: Path) -> None:
     except FileExistsError:
         pass  # Another process was first; its key is the one.
     finally:
-        os.unlink(temporary)
+        Path(temporary).unlink()
 
 
 def _new_pem() -> bytes:

@@ -33,7 +33,7 @@ class TokenVerifier:
         self._keys = keys
         self._rules = rules
         self._cached_tokens = cached_tokens
-        # By SHA-256, so that no bearer token lies in memory. Only verified tokens get in: who holds none cannot fill it.
+        # By SHA-256, so that no bearer token lies in memory. Only verified tokens get in: a stranger cannot fill it.
         self._verified: dict[bytes, Principal] = {}
 
     def verify(self, token: bytes | str, now: float) -> Principal:

@@ -74,7 +74,7 @@ def test_no_algorithm() -> None:
         {"cty": "JWT"},
         {"nonce": "1"},
     ],
-    ids=lambda members: ",".join(members),
+    ids=",".join,
 )
 def test_members_of_the_header_that_are_not_allowed(members: dict[str, object]) -> None:
     refused(with_header(**members), NOT_ALLOWED)
@@ -180,6 +180,7 @@ def test_values_in_the_claims_that_no_json_reader_agrees_on(bad: bytes) -> None:
         f"{VALID}.{SIGNATURE}.{SIGNATURE}",
         json.dumps({"payload": BODY, "protected": HEAD, "signature": SIGNATURE}),
     ],
+    ids=["no signature", "header", "empty", "dots", "a dot more", "four", "five", "JSON"],
 )
 def test_other_forms_than_three_segments(token: str) -> None:
     refused(token, "three segments")
@@ -211,12 +212,18 @@ def test_what_is_not_text(token: object) -> None:
     refused(token, "not text")
 
 
-@pytest.mark.parametrize("token", [VALID + "é", "\ud800" + VALID, VALID.replace("e", "\u0435", 1)])
+@pytest.mark.parametrize(
+    "token", [VALID + "é", "\ud800" + VALID, VALID.replace("e", "\u0435", 1)], ids=["accent", "surrogate", "homoglyph"]
+)
 def test_text_that_is_not_ascii(token: str) -> None:
     refused(token, "not ASCII")
 
 
-@pytest.mark.parametrize("token", [b"\xff" + VALID.encode(), VALID.encode("utf-16"), VALID.encode() + b"\xc3\xa9"])
+@pytest.mark.parametrize(
+    "token",
+    [b"\xff" + VALID.encode(), VALID.encode("utf-16"), VALID.encode() + b"\xc3\xa9"],
+    ids=["0xff", "utf-16", "utf-8"],
+)
 def test_bytes_that_are_not_ascii(token: bytes) -> None:
     refused(token, NOT_CANONICAL)
 
