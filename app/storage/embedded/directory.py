@@ -112,6 +112,8 @@ class ServerDirectory:
         """A folder that nobody but the server's account (and root) can enter, short enough for a socket's path."""
         self._remove_socket_directory()
         run = self.root / "run"
+        # A killed server's socket has a lock file of its own, which names a process id that may be anybody's now.
+        shutil.rmtree(run, ignore_errors=True)
         if len(os.fsencode(run)) > LONGEST_SOCKET_DIRECTORY or not _PLAIN_PATH.fullmatch(str(run)):
             run = Path(tempfile.mkdtemp(prefix="task-executor-"))
             self._socket_note.write_text(str(run))

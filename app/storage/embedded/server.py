@@ -135,7 +135,7 @@ class EmbeddedPostgres:
         ).render_as_string(hide_password=False)
 
     async def _make_cluster(self, identity: Identity) -> None:
-        """Runs initdb beside the place, then a rename: an interrupted one leaves no half-made cluster. Checksums are on."""
+        """Runs initdb beside the place, then renames: an interrupted one leaves no half-made cluster."""
         new = self._directory.new_cluster
         arguments = ["--pgdata", str(new), "--username", ROLE, "--auth", "peer", "--encoding", "UTF8"]
         # The builtin provider sorts and folds the same on every machine; libc's own locales differ and change.

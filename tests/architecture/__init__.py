@@ -1,0 +1,1 @@
+"""The walls of the house, and what keeps its files in order."""

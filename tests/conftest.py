@@ -1,0 +1,108 @@
+"""Fixtures for all tests. One Postgres serves the whole run; each test gets a database of its own.
+
+Under xdist the controller starts the server before its workers and tells them the URL; a plain run starts it when
+the first test asks for a database.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.postgres import Databases, SharedServer
+from tests.support.service import Service
+
+_SERVER = pytest.StashKey[SharedServer]()
+_FAILED = pytest.StashKey[bool]()
+_URL = "postgres_url"
+
+
+def _server(config: pytest.Config) -> SharedServer:
+    if _SERVER not in config.stash:
+        config.stash[_SERVER] = SharedServer()
+    return config.stash[_SERVER]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """In xdist's controller, before a worker starts."""
+    node.workerinput[_URL] = _server(node.config).url
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """At the end of the run, in the process that started the server."""
+    if _SERVER in config.stash:
+        config.stash[_SERVER].close()
+        del config.stash[_SERVER]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Any:
+    """Remembers a failure, so that fixtures can print what explains it."""
+    report = yield
+    item.stash[_FAILED] = item.stash.get(_FAILED, False) or report.failed
+    return report
+
+
+@pytest.fixture(scope="session")
+def postgres_url(pytestconfig: pytest.Config) -> str:
+    """The URL of the run's server (its own database: for the server's own matters, not for tables)."""
+    worker: dict[str, Any] | None = getattr(pytestconfig, "workerinput", None)
+    return str(worker[_URL]) if worker is not None else _server(pytestconfig).url
+
+
+@pytest.fixture(scope="session")
+def databases(postgres_url: str) -> Iterator[Databases]:
+    """Makes databases on the run's server."""
+    made = Databases(postgres_url)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def database_url(databases: Databases) -> Iterator[str]:
+    """A fresh database with the current schema, dropped after the test."""
+    url = databases.create(migrated=True)
+    yield url
+    databases.drop(url)
+
+
+@pytest.fixture
+def empty_database_url(databases: Databases) -> Iterator[str]:
+    """A fresh database without any table, dropped after the test."""
+    url = databases.create(migrated=False)
+    yield url
+    databases.drop(url)
+
+
+@pytest.fixture
+def start_service(
+    request: pytest.FixtureRequest, tmp_path: Path, database_url: str
+) -> Iterator[Callable[..., Service]]:
+    """Starts the service as a process, as often as called: `start_service(lease_s="3")`.
+
+    All of a test's services share its database and its data directory, so they are replicas of each other. They
+    are stopped after the test; their logs are printed where it failed.
+    """
+    started: list[Service] = []
+
+    def start(**settings: str) -> Service:
+        service = Service(tmp_path, database_url, settings)
+        started.append(service)
+        return service.start()
+
+    yield start
+    try:
+        for service in started:
+            service.close()
+    finally:
+        if request.node.stash.get(_FAILED, False):
+            for service in started:
+                print(f"--- log of {service.url}\n{service.log}")  # noqa: T201 - pytest shows it with the failure
+
+
+@pytest.fixture
+def service(start_service: Callable[..., Service]) -> Service:
+    """A running service with its ordinary settings."""
+    return start_service()

@@ -1,0 +1,158 @@
+"""The real service as a process of its own: start, wait until ready, stop, kill -9, and its log for a failed test."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.support.machine import free_port
+from tests.support.waiting import wait_until
+
+ROOT = Path(__file__).parents[2]
+# The embedded server's first start included.
+READY_WITHIN_S = 30.0
+# The service's own grace time (DRAIN_S) and some more.
+STOPPED_WITHIN_S = 40.0
+
+
+class ServiceDied(AssertionError):
+    """The service ended before it was ready; the message holds its log."""
+
+
+class Service:
+    """One `task-executor serve`. `settings` are environment variables, TASK_EXECUTOR_ left out (`lease_s="3"`)."""
+
+    def __init__(self, folder: Path, database_url: str | None, settings: Mapping[str, str] | None = None) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.environment = _environment(folder, database_url, {"port": str(self.port), **(settings or {})})
+        self.log_file = folder / f"service-{self.port}.log"
+        self._tokens: dict[tuple[str, ...], str] = {}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def process_id(self) -> int:
+        """Of the running service."""
+        assert self._process is not None, "the service is not running"
+        return self._process.pid
+
+    @property
+    def log(self) -> str:
+        """Everything that it has written to stdout and stderr, over all of its starts."""
+        return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
+
+    def launch(self) -> None:
+        """Starts the process and returns at once."""
+        assert self._process is None, "the service is running already"
+        with self.log_file.open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "app", "serve"],
+                cwd=ROOT,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+    def start(self) -> "Service":
+        """Starts it and waits until it is ready. Raises ServiceDied, NotInTime."""
+        self.launch()
+        self.wait_until_ready()
+        return self
+
+    def wait_until_ready(self) -> None:
+        """Waits for 200 from /readyz."""
+        with httpx.Client() as client:
+            wait_until(
+                lambda: self._is_ready(client), f"{self.url} ready", READY_WITHIN_S, passing=(httpx.TransportError,)
+            )
+
+    def _is_ready(self, client: httpx.Client) -> bool:
+        assert self._process is not None
+        if self._process.poll() is not None:
+            raise ServiceDied(f"the service ended with status {self._process.returncode}:\n{self.log}")
+        return client.get(f"{self.url}/readyz").status_code == httpx.codes.OK
+
+    def stop(self) -> int:
+        """Stops it by SIGTERM, as operators do; returns its exit status. Kills it and fails where it does not end."""
+        return self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Kills it without warning."""
+        self._end(signal.SIGKILL)
+
+    def wait(self, within_s: float = STOPPED_WITHIN_S) -> int:
+        """Waits for its own end; returns its exit status."""
+        assert self._process is not None
+        process, self._process = self._process, None
+        try:
+            return process.wait(within_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise AssertionError(f"the service did not end within {within_s:g} s:\n{self.log}") from None
+
+    def _end(self, number: signal.Signals) -> int:
+        assert self._process is not None, "the service is not running"
+        self._process.send_signal(number)
+        return self.wait()
+
+    def close(self) -> None:
+        """Stops it where it runs. For the end of a test."""
+        if self._process is not None:
+            self.stop()
+
+    def command(self, *arguments: str, standard_input: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Runs `task-executor` with this service's settings and waits for it."""
+        return subprocess.run(
+            [sys.executable, "-m", "app", *arguments],
+            cwd=ROOT,
+            env={**self.environment, "TASK_EXECUTOR_URL": self.url},
+            input=standard_input,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def token(self, subject: str = "alice", *roles: str) -> str:
+        """A token by the service's own key, as an operator gets one from the command line. Role submitter if none."""
+        wanted = (subject, *(roles or ("submitter",)))
+        if wanted not in self._tokens:
+            options = [option for role in wanted[1:] for option in ("--role", role)]
+            result = self.command("token", "--subject", subject, *options)
+            assert result.returncode == 0, f"no token: {result.stdout}{result.stderr}"
+            self._tokens[wanted] = result.stdout.strip()
+        return self._tokens[wanted]
+
+    def client(self, subject: str = "alice", *roles: str, **options: Any) -> httpx.AsyncClient:
+        """An HTTP client with a token; close it or use it as a context manager."""
+        return httpx.AsyncClient(**self._client_options(subject, roles, options))
+
+    def blocking_client(self, subject: str = "alice", *roles: str, **options: Any) -> httpx.Client:
+        """The same for code without a loop."""
+        return httpx.Client(**self._client_options(subject, roles, options))
+
+    def _client_options(self, subject: str, roles: tuple[str, ...], options: dict[str, Any]) -> dict[str, Any]:
+        headers = {"Authorization": f"Bearer {self.token(subject, *roles)}", **options.pop("headers", {})}
+        return {"base_url": self.url, "timeout": 30, "headers": headers, **options}
+
+
+def _environment(folder: Path, database_url: str | None, settings: Mapping[str, str]) -> dict[str, str]:
+    """A clean environment: what a developer has set for their own service must not reach a test's."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH") if name in os.environ}
+    database = {} if database_url is None else {"DATABASE_URL": database_url}
+    ours = {"data_dir": str(folder / "data"), "host": "127.0.0.1", **settings}
+    return {
+        **kept,
+        **database,
+        "PYTHONPATH": str(ROOT),
+        "PYTHONUNBUFFERED": "1",
+        **{f"TASK_EXECUTOR_{name.upper()}": value for name, value in ours.items()},
+    }
