@@ -2,15 +2,13 @@
 
 import asyncio
 import os
-import signal
 import socket
 from collections.abc import Mapping
 from typing import cast
 
 from pydantic import ValidationError
-from pydantic_core import from_json
 
-from app.execution.backends.backend import Attempt, Failed, Outcome, Stopped, Succeeded, Usage
+from app.execution.backends.backend import Attempt, Outcome, Stopped
 from app.execution.backends.environment import Shape, importing, shaped
 from app.execution.backends.frames import (
     HEADER_BYTES,
@@ -27,8 +25,8 @@ from app.execution.backends.frames import (
     from_child,
 )
 from app.execution.backends.nursery import Exit, Nursery, Process
-from app.execution.backends.outcomes import log_failure, too_large
 from app.execution.backends.output import OutputLog
+from app.execution.backends.verdicts import answered, died
 from app.protocol.reasons import Reason
 
 WATCH_AFTER_S = 0.05
@@ -54,6 +52,7 @@ class ChildProcess(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._attempt: Attempt | None = None
         self._answer: asyncio.Future[tuple[Ended, bytes] | None] | None = None
+        self._watch: asyncio.TimerHandle | None = None
         self._violation: str | None = None
         process.exited.add_done_callback(self._exited)
 
@@ -68,9 +67,10 @@ class ChildProcess(asyncio.Protocol):
         output_reader, output_writer = os.pipe()
         seen = shaped(environment, shape)
         process = nursery.start(theirs.detach(), output_writer, importing(seen))
-        output = OutputLog()
+        pipe = os.fdopen(output_reader, "rb", buffering=0)
+        output = OutputLog(pipe)
         child = cls(process, shape, output, max_result_bytes)
-        await loop.connect_read_pipe(lambda: output, os.fdopen(output_reader, "rb", buffering=0))
+        await loop.connect_read_pipe(lambda: output, pipe)
         await loop.create_unix_connection(lambda: child, sock=ours)
         hello = Hello(modules=modules, environment=seen, max_result_bytes=max_result_bytes)
         child._write(encode(hello))
@@ -86,9 +86,10 @@ class ChildProcess(asyncio.Protocol):
             self._answer.set_result(None)
         self._write(encode(_start(attempt, cpus)))
         stopping = _Stopping(self, attempt, self._answer, cancel_grace_s)
-        watch = loop.call_later(WATCH_AFTER_S, self._watch, attempt.allocation.memory_mb)
+        self._watch = loop.call_later(WATCH_AFTER_S, self._start_watch)
         try:
             answer = await self._answer
+            self._watch.cancel()
             peak_mb = await self.process.unwatch()
             if answer is None or not answer[0].clean or stopping.killed:
                 await self.end()
@@ -96,10 +97,16 @@ class ChildProcess(asyncio.Protocol):
             await self.end()
             raise
         finally:
-            watch.cancel()
+            self._watch.cancel()
             stopping.over()
             self._attempt = self._answer = None
-        return self._outcome(attempt, answer, stopping.reason, peak_mb)
+        if answer is None:
+            outcome: Outcome = died(
+                self.process.exited.result(), self.resting, attempt.allocation.memory_mb, self._violation
+            )
+        else:
+            outcome = answered(attempt, *answer, self._max_result_bytes, peak_mb)
+        return outcome if stopping.reason is None else Stopped(stopping.reason, outcome.used)
 
     async def end(self) -> Exit:
         """Kills the child and waits until it is gone."""
@@ -142,6 +149,10 @@ class ChildProcess(asyncio.Protocol):
                     self._attempt.on_progress(fraction, details)
             case Ready(resting=resting):
                 self.first_resting = self.resting = resting
+                if self._watch is not None:
+                    # The attempt waited for the imports: only now is there a base to count its memory from.
+                    self._watch.cancel()
+                    self._start_watch()
             case Ended() as ended:
                 if self._answer is None or self._answer.done():
                     raise FrameError("the end of an attempt that does not run")
@@ -152,9 +163,9 @@ class ChildProcess(asyncio.Protocol):
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(frame)
 
-    def _watch(self, memory_mb: int) -> None:
-        if memory_mb:
-            self.process.watch(memory_mb, self.resting.private_mb if self.resting is not None else 0.0)
+    def _start_watch(self) -> None:
+        if self.resting is not None and self._attempt is not None and self._attempt.allocation.memory_mb:
+            self.process.watch(self._attempt.allocation.memory_mb, self.resting.private_mb)
 
     def _exited(self, _: object) -> None:
         self.usable = False
@@ -163,44 +174,6 @@ class ChildProcess(asyncio.Protocol):
         self._output.close()
         if self._answer is not None and not self._answer.done():
             self._answer.set_result(None)
-
-    def _outcome(
-        self, attempt: Attempt, answer: tuple[Ended, bytes] | None, stopped: Reason | None, peak_mb: float
-    ) -> Outcome:
-        if answer is None:
-            died = self._died(self.process.exited.result(), attempt.allocation.memory_mb)
-            return died if stopped is None else Stopped(stopped, died.used)
-        ended, body = answer
-        used = {"cpu_s": ended.cpu_s, "peak_memory_mb": max(ended.peak_memory_mb, round(peak_mb, 3))}
-        if stopped is not None:
-            return Stopped(stopped, used)
-        if ended.error is None:
-            return _succeeded(body, self._max_result_bytes, used)
-        if ended.trace is not None:
-            log_failure(attempt, ended.error.get("kind", "an error"), ended.trace)
-        return Failed(ended.reason, dict(ended.error), ended.permanent, used)
-
-    def _died(self, end: Exit, memory_mb: int) -> Failed:
-        used = self._used_until(end)
-        error: dict[str, object] = {"kind": "ProcessDied"}
-        if self._violation is not None:
-            error["message"] = f"the task's process was killed: it sent what it may not ({self._violation})"
-        elif end.refused is not None:
-            error["message"] = f"the task's process could not be kept: {end.refused}"
-        elif end.taken_mb is not None:
-            error = {"kind": "MemoryExceeded", "asked_memory_mb": memory_mb}
-            error["message"] = f"the task took {end.taken_mb:.0f} MiB of memory and was granted {memory_mb} MiB"
-        else:
-            error |= _evidence(end.returncode)
-        if "peak_memory_mb" in used:
-            error["peak_memory_mb"] = used["peak_memory_mb"]
-        return Failed(Reason.EXECUTION_ERROR, error, permanent=False, used=used)
-
-    def _used_until(self, end: Exit) -> Usage:
-        if self.resting is None or end.refused is not None:
-            return {}
-        peak = max(end.taken_mb or 0.0, end.max_rss_mb - self.resting.rss_mb, 0.0)
-        return {"cpu_s": round(max(0.0, end.cpu_s - self.resting.cpu_s), 6), "peak_memory_mb": round(peak, 3)}
 
 
 class _Stopping:
@@ -255,25 +228,3 @@ def _start(attempt: Attempt, cpus: list[int] | None) -> Start:
         allocation=attempt.allocation,
         cpus=cpus,
     )
-
-
-def _succeeded(body: bytes, max_bytes: int, used: Usage) -> Outcome:
-    """Takes a child's result. It becomes part of messages as it stands, so it must be JSON and nothing else."""
-    if len(body) > max_bytes:
-        return too_large(len(body), max_bytes)
-    try:
-        from_json(body, allow_inf_nan=False, cache_strings="none")
-        return Succeeded(body.decode(), used)
-    except ValueError as error:
-        description = {"kind": "ResultNotJson", "message": f"the result is not JSON: {error}"}
-        return Failed(Reason.EXECUTION_ERROR, description, permanent=True, used=used)
-
-
-def _evidence(returncode: int | None) -> dict[str, object]:
-    if returncode is None or returncode >= 0:
-        return {"message": f"the task's process ended itself with exit code {returncode}", "exit_code": returncode}
-    try:
-        name = signal.Signals(-returncode).name
-    except ValueError:
-        name = f"signal {-returncode}"
-    return {"message": f"the task's process was killed by {name}", "signal": name}

@@ -1,7 +1,9 @@
 """What handlers in children print, line by line in the service's log, bounded."""
 
 import asyncio
+import io
 import logging
+from contextlib import suppress
 from typing import Any, cast
 
 MAX_LINES = 1_000
@@ -9,6 +11,7 @@ MAX_BYTES = 262_144
 """What one attempt may print into the log; what comes after is read and dropped."""
 
 MAX_LINE_BYTES = 4_096
+PIPE_BYTES = 65_536
 PAUSE_S = 0.02
 """How long a child that prints more than that is not read. It then waits in its own write; nobody else does."""
 
@@ -18,7 +21,8 @@ logger = logging.getLogger("app.execution.output")
 class OutputLog(asyncio.Protocol):
     """Reads one child's standard output and error, which share a pipe."""
 
-    def __init__(self) -> None:
+    def __init__(self, pipe: io.FileIO) -> None:
+        self._pipe = pipe
         self._transport: asyncio.ReadTransport | None = None
         self._partial = b""
         self._extra: dict[str, Any] = {}
@@ -32,8 +36,11 @@ class OutputLog(asyncio.Protocol):
         self._lines_left, self._bytes_left = MAX_LINES, MAX_BYTES
 
     def close(self) -> None:
-        """The child is gone."""
-        if self._transport is not None:
+        """The child is gone: reads what is left, which tells most where it crashed."""
+        if self._transport is not None and not self._transport.is_closing():
+            with suppress(OSError):
+                # Nobody writes any more, so this is all; at most what a pipe holds.
+                self.data_received(self._pipe.read(PIPE_BYTES) or b"")
             self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
