@@ -198,6 +198,7 @@ def test_the_size_is_capped_exactly() -> None:
     lengths = {len(token): token for token in (with_claims(x="a" * (spare * 3 // 4 - back)) for back in range(-4, 5))}
     assert verifier().verify(lengths[MAX_TOKEN_BYTES], NOW).subject == "alice"
     refused(next(token for length, token in lengths.items() if length > MAX_TOKEN_BYTES), "too long")
+    refused(b"a" * (MAX_TOKEN_BYTES + 1), "too long")
     refused(b"a" * 64_000_000, "too long")
     refused("[" * 100_000, "too long")
 

@@ -1,4 +1,4 @@
-"""The vectors of others: RFC 7515, appendix A, typed in, and Wycheproof's where the file is at hand.
+"""The vectors of others: RFC 7515, appendix A, typed in; RFC 7520 and Wycheproof where their files are at hand.
 
 Their payloads are no access tokens, so they go through everything up to the claims, and then, to see that
 nothing of them becomes a caller, through the whole front.
@@ -140,3 +140,15 @@ def test_the_valid_signatures_of_wycheproof_are_accepted(
     refused = {test["tcId"] for key, kid, test in valid if not signature_accepted(key_set(key, kid), test["jws"])}
     assert len(valid) > 15
     assert refused == REFUSED_THOUGH_VALID
+
+
+@pytest.mark.parametrize("name", ["4_1.rsa_v15_signature.json", "4_4.hmac-sha2_integrity_protection.json"])
+def test_the_signatures_of_rfc_7520_are_accepted(name: str) -> None:
+    path = VECTORS / "rfc7520" / name
+    if not path.exists():
+        pytest.skip(f"the example is not at {path}: name the folder in TASK_EXECUTOR_TEST_VECTORS")
+    example = json.loads(path.read_text())
+    key = {member: value for member, value in example["input"]["key"].items() if member in {"kty", "n", "e", "k"}}
+    token = example["output"]["compact"]
+    assert signature_accepted(key_set(key, example["input"]["key"]["kid"]), token)
+    assert not signature_accepted(key_set(key, "another"), token)
