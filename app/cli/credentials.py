@@ -1,0 +1,62 @@
+"""Who the person at the command line is: the token given, or one made with the key of a service on this machine."""
+
+import getpass
+import os
+import time
+from pathlib import Path
+
+from app.cli.service import Service, is_local
+from app.protocol.roles import Role
+from app.settings import SecuritySettings, Settings, SettingsError
+
+LIFETIME_S = 24 * 3600
+"""Long enough for the longest watch; the token is kept nowhere."""
+
+
+def connect(url: str, token: str | None) -> Service:
+    """The service at `url`, as the holder of `token` or, left out, as this machine's user where that is possible.
+
+    Without either the service is asked without a token, and says itself what is missing.
+    """
+    return Service(url, token or (_own_token() if is_local(url) else None))
+
+
+def user_name() -> str:
+    """The name of the user of the operating system; the number where the account has none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid-{os.getuid()}"
+
+
+def uses_own_key(security: SecuritySettings) -> bool:
+    """Tokens are the service's own: no issuer is configured."""
+    return security.jwt_keys_file is None and security.jwt_secret is None
+
+
+def _own_token() -> str | None:
+    """A submitter's token for this machine's user, where the service's own key lies here and may be read."""
+    # Loaded here, not above: half of a command's start would go into cryptography, needed or not.
+    from app.security.errors import KeyConfigurationError  # noqa: PLC0415 - see above
+    from app.security.issuing import issue  # noqa: PLC0415 - see above
+    from app.security.own_key import FILE_NAME, own_signing_key  # noqa: PLC0415 - see above
+
+    try:
+        settings = Settings()
+        data_dir: Path = settings.storage.data_dir
+        # A key that is not there yet is for the service to make: a client leaves no files behind.
+        if not uses_own_key(settings.security) or not (data_dir / FILE_NAME).is_file():
+            return None
+        security = settings.security
+        lifetime_s = min(LIFETIME_S, security.jwt_max_lifetime_s)
+        return issue(
+            own_signing_key(data_dir),
+            user_name(),
+            [Role.SUBMITTER],
+            lifetime_s,
+            time.time(),
+            issuer=security.jwt_issuer,
+            audience=security.jwt_audience,
+        )
+    except (SettingsError, KeyConfigurationError, OSError, ValueError):
+        return None

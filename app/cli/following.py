@@ -1,0 +1,63 @@
+"""Following a task to its end by long polls (`Prefer: wait`, RFC 7240), through restarts of the service."""
+
+import time
+from collections.abc import Callable, Iterator
+from http import HTTPStatus
+
+import httpx
+
+from app.cli.failures import CommandFailed, Refused, Unreachable
+from app.cli.service import Service, task_path
+from app.cli.task_view import TaskView, view
+
+WAIT_S = 30
+"""Seconds that the service is asked to hold an answer back until there is something new (it allows 60)."""
+PAUSE_S = 1.0
+PATIENCE_S = 120.0
+"""How long a service may be away before following it is given up: longer than a restart with its drain."""
+
+
+def follow(service: Service, task_id: str, away: Callable[[CommandFailed], None]) -> Iterator[TaskView]:
+    """The task each time that it has changed, at once and until its terminal state.
+
+    `away` is told each time that the service does not answer and will be asked again. Raises Refused, Unreachable
+    (after PATIENCE_S seconds without an answer).
+    """
+    etag: str | None = None
+    while True:
+        asked_at = time.monotonic()
+        response = _ask_patiently(service, task_id, etag, away)
+        if response.status_code == HTTPStatus.NOT_MODIFIED:
+            # A service (or a proxy) that does not hold the answer back must not be asked in a tight loop.
+            time.sleep(max(0.0, PAUSE_S - (time.monotonic() - asked_at)))
+            continue
+        task = view(response.text)
+        yield task
+        if task.state.terminal:
+            return
+        etag = response.headers.get("ETag")
+
+
+def _ask_patiently(
+    service: Service, task_id: str, etag: str | None, away: Callable[[CommandFailed], None]
+) -> httpx.Response:
+    give_up_at = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return _ask(service, task_id, etag)
+        except (Refused, Unreachable) as failure:
+            if not _passes(failure) or time.monotonic() > give_up_at:
+                raise
+            away(failure)
+            time.sleep(PAUSE_S)
+
+
+def _ask(service: Service, task_id: str, etag: str | None) -> httpx.Response:
+    # Without an ETag the answer is wanted at once, with one only when something is new.
+    headers = {} if etag is None else {"If-None-Match": etag, "Prefer": f"wait={WAIT_S}"}
+    return service.get(task_path(task_id), headers=headers, timeout_s=WAIT_S + 10)
+
+
+def _passes(failure: Refused | Unreachable) -> bool:
+    """Asking again may help: nobody answered, or the service says that it is away or busy."""
+    return isinstance(failure, Unreachable) or failure.status in (429, 502, 503, 504)

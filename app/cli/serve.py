@@ -1,0 +1,114 @@
+"""task-executor serve: run the service until it is told to stop."""
+
+import logging
+import os
+import signal
+import socket
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from app.cli.failures import CommandFailed
+from app.cli.output import say
+from app.cli.startup import EXPECTED, StartGuard, listen, sentence
+from app.settings import Settings, SettingsError, variable_of
+from app.telemetry.logging import configure, shutdown
+
+CLOSE_CONNECTIONS_S = 5
+"""How long requests in flight may take at shutdown; what holds an answer back longer (a long poll) is cut off."""
+
+logger = logging.getLogger("app.cli.serve")
+
+
+class _Told(SystemExit):
+    """SIGTERM or SIGINT came: the wish, not an accident."""
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on (TASK_EXECUTOR_HOST).")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on (TASK_EXECUTOR_PORT).")] = None,
+) -> None:
+    """Run the service. Its settings are environment variables: docs/configuration.md."""
+    for name, value in (("host", host), ("port", port)):
+        if value is not None:
+            os.environ[variable_of(name)] = str(value)
+    try:
+        settings = Settings()
+    except SettingsError as error:
+        raise CommandFailed(str(error)) from None
+    _stop_on_signals()
+    with listen(settings.server.host, settings.server.port) as server_socket:
+        form = settings.server.log_format
+        configure(settings.server.log_level, json=None if form == "auto" else form == "json")
+        try:
+            _run(server_socket)
+        except _Told:
+            logger.info("the service has stopped")
+        finally:
+            shutdown()
+
+
+def _stop_on_signals() -> None:
+    """SIGTERM and SIGINT end the program in the ordinary way, with exit code 0 and everything closed.
+
+    While it serves, uvicorn has handlers of its own; when it has shut down it raises the signal again for ours.
+    """
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise _Told(0)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+
+
+def _run(server_socket: socket.socket) -> None:
+    """Serves on the socket until a signal comes. Raises CommandFailed where the service cannot start."""
+    # Loaded here: client commands start without the framework.
+    import uvicorn  # noqa: PLC0415 - see above
+
+    from app.main import create_app  # noqa: PLC0415 - see above
+
+    class Server(uvicorn.Server):
+        """Says where it is once it answers."""
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                _welcome(server_socket)
+
+    try:
+        guard = StartGuard(create_app())
+    except EXPECTED as error:
+        raise CommandFailed(sentence(error)) from None
+    config = uvicorn.Config(
+        guard,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=CLOSE_CONNECTIONS_S,
+    )
+    try:
+        Server(config).run(sockets=[server_socket])
+    except SystemExit:
+        if guard.failure is not None:
+            raise CommandFailed(guard.failure) from None
+        raise
+
+
+def _welcome(server_socket: socket.socket) -> None:
+    host, port = server_socket.getsockname()[:2]
+    shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not listened on
+    url = f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
+    say(
+        f"\nTask Executor is ready at {url}\n"
+        f"  Try it in the browser   {url}/docs\n"
+        f"  Get a token             task-executor token\n"
+        f"  Submit a first task     task-executor submit --type echo --param greeting=hello --wait\n"
+        f"  Stop                    Ctrl-C (running tasks are finished or handed back)\n"
+    )

@@ -1,0 +1,109 @@
+"""task-executor submit: hand a task to the service."""
+
+import json
+import sys
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from uuid import uuid4
+
+import typer
+
+from app.cli import message
+from app.cli.credentials import connect
+from app.cli.failures import Usage
+from app.cli.options import DEFAULT_URL, JsonOption, TokenOption, UrlOption
+from app.cli.output import print_raw, say
+from app.cli.task_view import pretty, view
+from app.cli.watch import watch_to_end
+
+
+def submit(  # noqa: PLR0913 - each is an option of the command
+    file: Annotated[
+        str | None, typer.Argument(help="A file with a whole submit_task message, or - for stdin.", metavar="[FILE]")
+    ] = None,
+    *,
+    kind: Annotated[str | None, typer.Option("--type", help="The kind of task; GET /v1/task-types lists them.")] = None,
+    param: Annotated[
+        list[str] | None,
+        typer.Option(help="A parameter; the value is JSON, or else text. Repeatable.", metavar="NAME=VALUE"),
+    ] = None,
+    parameters: Annotated[
+        str | None, typer.Option(help="A file with all parameters as a JSON object, or - for stdin.", metavar="FILE")
+    ] = None,
+    priority: Annotated[int, typer.Option(help="The lower number runs first.")] = 0,
+    deadline: Annotated[
+        str | None, typer.Option(help="When it must be over: 30m from now, or an RFC 3339 date-time.", metavar="TIME")
+    ] = None,
+    timeout: Annotated[
+        str | None, typer.Option(help="Longest time of one attempt: 90s, 1h30m.", metavar="SPAN")
+    ] = None,
+    max_attempts: Annotated[int | None, typer.Option(help="How often it may be tried in all.", min=1)] = None,
+    resource: Annotated[
+        list[str] | None,
+        typer.Option(help="cpu=2, memory_mb=512, gpu=1 or custom.NAME=1. Repeatable.", metavar="UNIT=AMOUNT"),
+    ] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(help="To find the task by. Repeatable.", metavar="NAME=VALUE")
+    ] = None,
+    message_id: Annotated[
+        str | None, typer.Option(help="Your own id of the message; sending it again makes no second task.")
+    ] = None,
+    validate_only: Annotated[bool, typer.Option(help="Check everything, keep nothing.")] = False,
+    wait: Annotated[bool, typer.Option(help="Watch the task to its end; exit code 1 where it fails.")] = False,
+    url: UrlOption = DEFAULT_URL,
+    token: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Submit a task: from a message in a file, from stdin, or from options.
+
+    `task-executor submit --type echo --param greeting=hello --wait`
+    """
+    if (file is None) == (kind is None):
+        raise Usage("Give either --type and its parameters, or a file with a whole message (- for stdin).")
+    if file is not None:
+        _refuse_options_beside_file(param, parameters, deadline, timeout, max_attempts, resource, label, message_id)
+        content = message.read_file(file, sys.stdin.buffer)
+    else:
+        draft = message.Draft(
+            kind=str(kind),
+            priority=priority,
+            message_id=message_id or f"cli-{uuid4().hex}",
+            parameters=_parameters(parameters, param or []),
+            resources=message.parse_resources(resource or []),
+            labels=message.parse_labels(label or []),
+            deadline=deadline,
+            timeout=timeout,
+            max_attempts=max_attempts,
+        )
+        content = message.build(draft, datetime.now(UTC))
+    _send(content, url, token, as_json=as_json, validate_only=validate_only, wait=wait)
+
+
+def _refuse_options_beside_file(*options: object) -> None:
+    if any(options):
+        raise Usage("A file holds the whole message: the options that describe a task go with --type only.")
+
+
+def _parameters(file: str | None, pairs: list[str]) -> dict[str, Any]:
+    """Those of the file, with single ones put over them."""
+    whole = message.parse_object(message.read_file(file, sys.stdin.buffer), file) if file is not None else {}
+    return whole | message.parse_parameters(pairs)
+
+
+def _send(content: bytes, url: str, token: str | None, *, as_json: bool, validate_only: bool, wait: bool) -> None:
+    with connect(url, token) as service:
+        answer = service.submit(content, validate_only=validate_only)
+        if validate_only:
+            print_raw(answer.text) if as_json else say(pretty(json.loads(answer.text)))
+            return
+        task = view(answer.text)
+        if wait:
+            if not as_json:
+                say(f"Task {task.task_id}")
+            raise typer.Exit(watch_to_end(service, task.task_id, as_json=as_json))
+    if as_json:
+        print_raw(task.text)
+        return
+    again = answer.headers.get("Idempotent-Replayed") == "true"
+    say(f"Task {task.task_id} " + ("was there already: the same message came before." if again else "is accepted."))
+    say(f"Follow it: task-executor watch {task.task_id}")

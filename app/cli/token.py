@@ -1,0 +1,57 @@
+"""task-executor token: a token signed with the service's own key."""
+
+import time
+from typing import Annotated
+
+import typer
+
+from app.cli.credentials import user_name, uses_own_key
+from app.cli.durations import parse_span
+from app.cli.failures import CommandFailed, Usage
+from app.cli.output import print_raw
+from app.protocol.roles import Role
+from app.security.errors import KeyConfigurationError
+from app.security.issuing import issue
+from app.security.own_key import own_signing_key
+from app.settings import Settings, SettingsError
+
+
+def token(
+    subject: Annotated[str | None, typer.Option(help="Who the token is for; your user name where left out.")] = None,
+    roles: Annotated[
+        list[Role] | None, typer.Option("--role", help="What the holder may do; repeatable. Default: submitter.")
+    ] = None,
+    expires_in: Annotated[str, typer.Option(help="How long it is valid: 30m, 12h, 1d.", metavar="SPAN")] = "12h",
+) -> None:
+    """Print a token, signed with the key in the data directory of this machine's service."""
+    try:
+        settings = Settings()
+        security = settings.security
+        if not uses_own_key(security):
+            variable = "KEYS_FILE" if security.jwt_keys_file is not None else "SECRET"
+            raise CommandFailed(
+                f"Tokens for this service come from the issuer {security.jwt_issuer!r} "
+                f"(TASK_EXECUTOR_JWT_{variable} is set): get one there."
+            )
+        lifetime_s = int(parse_span(expires_in))
+        if lifetime_s > security.jwt_max_lifetime_s:
+            raise Usage(
+                f"--expires-in {expires_in}: this service takes tokens of {security.jwt_max_lifetime_s} seconds at "
+                "most (TASK_EXECUTOR_JWT_MAX_LIFETIME_S)"
+            )
+        key = own_signing_key(settings.storage.data_dir)
+        holder = user_name() if subject is None else subject
+        signed = issue(
+            key,
+            holder,
+            roles or [Role.SUBMITTER],
+            lifetime_s,
+            time.time(),
+            issuer=security.jwt_issuer,
+            audience=security.jwt_audience,
+        )
+    except (SettingsError, KeyConfigurationError) as error:
+        raise CommandFailed(str(error)) from None
+    except ValueError as error:
+        raise Usage(str(error)) from None
+    print_raw(signed)
