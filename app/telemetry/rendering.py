@@ -63,7 +63,7 @@ def redact(line: bytes) -> bytes:
     # Looking for the marks costs less than a microsecond; the expressions alone would cost several.
     if b"eyJ" in line:
         line = _TOKEN.sub(REDACTED.encode(), line)
-    if b"earer " in line:
+    if b"earer " in line or b"EARER " in line:
         line = _BEARER.sub(rb"\1 " + REDACTED.encode(), line)
     if b"://" in line:
         line = _URL_PASSWORD.sub(rb"\1" + REDACTED.encode() + b"@", line)
