@@ -26,7 +26,8 @@ from app.storage.tables import history
 
 MAX_BATCH = 500
 
-Committed = Callable[[list[Task]], None]
+Committed = Callable[[list[tuple[Task, Sequence[Item]]]], None]
+"""Hears of each commit: the tasks written, each with its new messages."""
 
 _HISTORY = (
     ("sequence", "integer"),
@@ -129,7 +130,7 @@ class Journal:
         return self._batcher.backlog
 
     def on_commit(self, listener: Committed) -> None:
-        """`listener` is called in the event loop with the tasks of each commit, after it and before its callers."""
+        """`listener` is called in the event loop after each commit, before those who wait for it go on."""
         self._listeners.append(listener)
 
     def commit(self, change: Change) -> "asyncio.Future[None]":
@@ -189,10 +190,10 @@ class Journal:
                 raise
             return await self._write_one_by_one(entries, error)
         answers: list[None | Exception] = [None] * len(entries)
-        done: list[Task] = []
+        done: list[tuple[Task, Sequence[Item]]] = []
         for task_id, fold in folds.items():
             if task_id in written:
-                done.append(fold.task)
+                done.append((fold.task, fold.items))
                 continue
             refusal = DuplicateMessage() if fold.guard is None else Conflict()
             for position in fold.positions:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, literal, select
 
 from app.protocol.history import Item, MessageName, Party
 from app.protocol.states import State
@@ -63,6 +63,11 @@ class Queries:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    async def ping(self) -> None:
+        """The database answers."""
+        async with self._database.connect() as connection:
+            await connection.execute(select(literal(1)))
 
     async def find_submission(self, submitter: str, idempotency_key: str) -> Task | None:
         """The accepted task that holds this key of this submitter."""

@@ -1,5 +1,6 @@
 """What the journal has written, as log lines and metrics: nothing is told that did not happen."""
 
+import json
 from collections.abc import Sequence
 
 from app.protocol.history import Item, MessageName
@@ -49,6 +50,7 @@ class TaskObserver:
                 if task.attempt == 1:
                     self._metrics.started((item.recorded_at - task.submitted_at).total_seconds())
             case MessageName.PROGRESS_UPDATE:
-                self._metrics.retry(str(task.reason or ""))
+                waiting = json.loads(task.waiting_json or "{}")
+                self._metrics.retry(waiting.get("after") or waiting.get("reason", ""))
             case MessageName.TASK_COMPLETED | MessageName.TASK_FAILED | MessageName.TASK_REJECTED:
                 self._metrics.finished(item.status.value, str(task.reason or ""))

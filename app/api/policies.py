@@ -1,0 +1,66 @@
+"""Who may call what: one table, and the check that every route goes through before anything else."""
+
+import time
+from enum import Enum
+
+from starlette.types import Scope
+
+from app.api.problems import UNAUTHENTICATED, Problem
+from app.protocol.roles import Permission, Principal
+from app.security.tokens import TokenVerifier
+
+
+class Open(Enum):
+    """Routes that need no token."""
+
+    PUBLIC = "public"
+
+
+PUBLIC = Open.PUBLIC
+Policy = Permission | Open
+
+SUBMIT, MONITOR = Permission.SUBMIT_TASK, Permission.MONITOR_TASK
+
+POLICIES: dict[tuple[str, str], Policy] = {
+    ("POST", "/v1/tasks"): SUBMIT,
+    ("POST", "/v1/tasks/batch"): SUBMIT,
+    ("GET", "/v1/tasks"): MONITOR,
+    ("GET", "/v1/tasks/{task_id}"): MONITOR,
+    ("GET", "/v1/tasks/{task_id}/result"): MONITOR,
+    ("GET", "/v1/tasks/{task_id}/messages"): MONITOR,
+    ("POST", "/v1/tasks/{task_id}/cancel"): SUBMIT,
+    ("GET", "/v1/task-types"): MONITOR,
+    ("GET", "/v1/task-types/{name}"): MONITOR,
+    ("GET", "/v1/resources"): MONITOR,
+    ("GET", "/livez"): PUBLIC,
+    ("GET", "/readyz"): PUBLIC,
+    ("GET", "/metrics"): PUBLIC,
+    ("GET", "/openapi.json"): PUBLIC,
+    ("GET", "/docs"): PUBLIC,
+    ("GET", "/docs/oauth2-redirect"): PUBLIC,
+    ("GET", "/redoc"): PUBLIC,
+}
+
+
+def policy_of(method: str, path: str) -> Policy:
+    """The policy of a route. Raises LookupError for one that nobody has thought about: it must not exist."""
+    try:
+        return POLICIES[method, path]
+    except KeyError:
+        raise LookupError(f"{method} {path} has no policy: say in policies.py who may call it") from None
+
+
+def authenticate(scope: Scope, verifier: TokenVerifier) -> Principal:
+    """The caller by its bearer token. Raises InvalidToken, or the same problem where there is no token or two."""
+    found = [value for name, value in scope["headers"] if name == b"authorization"]
+    if len(found) != 1 or found[0][:7].lower() != b"bearer ":
+        raise UNAUTHENTICATED
+    return verifier.verify(found[0][7:], time.time())
+
+
+def authorize(scope: Scope, verifier: TokenVerifier, permission: Permission) -> Principal:
+    """The caller, who holds the permission. Raises as `authenticate`, and a 403 problem."""
+    principal = authenticate(scope, verifier)
+    if permission not in principal.permissions:
+        raise Problem(403, "permission-missing", f"The token lacks the permission {permission}.")
+    return principal

@@ -1,0 +1,186 @@
+"""Errors as RFC 9457 problems: what each exception of the house means in HTTP, in one table.
+
+A problem tells what the client can mend, and nothing of the inside: no exception text, SQL, path or library.
+"""
+
+import itertools
+import logging
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import orjson
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from app.execution.cancellation import AlreadyOver
+from app.protocol.problems import MemberError, as_json, pointer_to
+from app.protocol.strict_json import ForbiddenJson, NotJson
+from app.security.errors import InvalidToken
+from app.storage.errors import DuplicateMessage, StorageUnavailable
+from app.submission.handler import InvalidTask
+from app.submission.idempotency import KeyReused
+
+logger = logging.getLogger("app.api")
+security_logger = logging.getLogger("app.security")
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_S = "1"
+
+_process = secrets.token_hex(6)
+_numbers = itertools.count(1)
+
+TITLES = {
+    400: "Malformed request",
+    401: "Authentication required",
+    403: "Permission missing",
+    404: "Not found",
+    405: "Method not allowed",
+    409: "Conflict",
+    413: "Body too large",
+    415: "Unsupported media type",
+    422: "Not acceptable",
+    429: "Too many requests",
+    500: "Internal error",
+    503: "Temporarily unavailable",
+}
+
+
+class Problem(Exception):
+    """An error to be answered. `kind` completes the problem's type: a short name that clients may switch on."""
+
+    def __init__(
+        self,
+        status: int,
+        kind: str,
+        detail: str,
+        *,
+        errors: Sequence[MemberError] = (),
+        headers: Mapping[str, str] | None = None,
+        members: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.kind = kind
+        self.detail = detail
+        self.errors = errors
+        self.headers = dict(headers or {})
+        self.members = dict(members or {})
+
+    def as_dict(self, instance: str) -> dict[str, Any]:
+        """The problem's members (RFC 9457, section 3)."""
+        body: dict[str, Any] = {
+            "type": f"urn:task-executor:problem:{self.kind}",
+            "title": TITLES.get(self.status, "Error"),
+            "status": self.status,
+            "detail": self.detail,
+            "instance": instance,
+            **self.members,
+        }
+        if self.errors:
+            body["errors"] = as_json(self.errors)
+        return body
+
+
+UNAUTHENTICATED = Problem(
+    401,
+    "invalid-token",
+    "Send a valid token: Authorization: Bearer <token>.",
+    headers={"WWW-Authenticate": 'Bearer error="invalid_token"'},
+)
+NOT_FOUND = Problem(404, "not-found", "There is no such resource, or it is not yours.")
+
+
+def _invalid_task(error: InvalidTask) -> Problem:
+    members = {"task_id": error.task_id} if error.task_id else {}
+    return Problem(
+        422, "invalid-task", "The task is not acceptable; see errors.", errors=error.errors, members=members
+    )
+
+
+def _key_reused(error: KeyReused) -> Problem:
+    return Problem(
+        409,
+        "message-id-reused",
+        "This message_id (or Idempotency-Key) belongs to another task with other content: send a new one.",
+        errors=[MemberError("/header/message_id", "has been used for other content")],
+        members={"task_id": error.task_id},
+    )
+
+
+def _unavailable(_error: Exception) -> Problem:
+    return Problem(
+        503,
+        "database-unavailable",
+        "The database cannot be reached at the moment. Nothing is lost; repeat the request.",
+        headers={"Retry-After": RETRY_AFTER_S},
+    )
+
+
+def _already_over(error: AlreadyOver) -> Problem:
+    return Problem(
+        409, "already-over", f"The task is {error.task.state} already.", members={"task_id": error.task.task_id}
+    )
+
+
+def _request_invalid(error: RequestValidationError) -> Problem:
+    errors = [MemberError(pointer_to(each["loc"]), each["msg"]) for each in error.errors()]
+    return Problem(422, "invalid-request", "The request is not acceptable; see errors.", errors=errors)
+
+
+def _http(error: HTTPException) -> Problem:
+    if error.status_code == 404:
+        return NOT_FOUND
+    kind = TITLES.get(error.status_code, "error").lower().replace(" ", "-")
+    return Problem(error.status_code, kind, str(error.detail), headers=error.headers)
+
+
+_TABLE: dict[type[Exception], Callable[[Any], Problem]] = {
+    Problem: lambda error: error,
+    InvalidToken: lambda _error: UNAUTHENTICATED,
+    NotJson: lambda error: Problem(400, "not-json", _sentence(error)),
+    ForbiddenJson: lambda error: Problem(
+        422, "forbidden-json", _sentence(error), errors=[MemberError("", str(error))]
+    ),
+    InvalidTask: _invalid_task,
+    KeyReused: _key_reused,
+    # The key was taken a moment ago by a task that has been rejected or pruned since: a repetition will do.
+    DuplicateMessage: _unavailable,
+    StorageUnavailable: _unavailable,
+    AlreadyOver: _already_over,
+    RequestValidationError: _request_invalid,
+    HTTPException: _http,
+}
+KNOWN = tuple(_TABLE)
+
+
+def problem_of(error: Exception) -> Problem:
+    """What an exception means in HTTP; 500 for one that is not foreseen, which is then logged as a defect."""
+    for known in type(error).__mro__:
+        if known in _TABLE:
+            if isinstance(error, InvalidToken):
+                security_logger.warning("token refused: %s", error)
+            return _TABLE[known](error)
+    logger.error("unforeseen error", exc_info=error)
+    return Problem(500, "internal-error", "Something went wrong on our side; it has been logged.")
+
+
+def problem_response(error: Exception, path: str) -> Response:
+    """The answer to an exception. `instance` is the request's id, which the log has too.
+
+    A refused token's is the path instead: one and the same body for every cause.
+    """
+    problem = problem_of(error)
+    instance = path if problem.status == 401 else f"urn:task-executor:request:{_process}-{next(_numbers):x}"
+    if problem.status >= 500:
+        logger.warning("answered %d", problem.status, extra={"instance": instance, "path": path})
+    body = problem.as_dict(instance)
+    return Response(
+        orjson.dumps(body), problem.status, {**problem.headers, "Cache-Control": "no-store"}, media_type=MEDIA_TYPE
+    )
+
+
+def _sentence(error: Exception) -> str:
+    text = str(error)
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")

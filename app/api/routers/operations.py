@@ -1,0 +1,34 @@
+"""For operators: is it alive, is it ready, what does it measure."""
+
+import orjson
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from app.api.answers import JsonAnswer
+from app.api.metrics import metrics_response
+from app.api.problems import Problem
+from app.api.routing import PolicedRoute, service_of
+
+router = APIRouter(route_class=PolicedRoute)
+
+
+@router.get("/livez")
+async def live() -> Response:
+    """The process answers. It says nothing about the database: restarting would not bring that back."""
+    return JsonAnswer(200, b'{"status":"alive"}')
+
+
+@router.get("/readyz")
+async def ready(request: Request) -> Response:
+    """The service takes tasks: it is not draining, and its database answers."""
+    service = service_of(request)
+    if not service.ready:
+        raise Problem(503, "draining", "The service is shutting down.", headers={"Retry-After": "1"})
+    await service.queries.ping()
+    return JsonAnswer(200, orjson.dumps({"status": "ready", "node": service.node_id}))
+
+
+@router.get("/metrics")
+async def metrics(request: Request) -> Response:
+    """Everything measured, for Prometheus."""
+    return metrics_response(service_of(request).metrics)

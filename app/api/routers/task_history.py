@@ -1,0 +1,57 @@
+"""What a task left behind: its result, and every message about it."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from app.api.answers import RETRY_AFTER, JsonAnswer, etag_of, item_json, page_json
+from app.api.problems import Problem
+from app.api.routing import PolicedRoute, principal_of, service_of
+from app.api.visible import visible_task
+from app.protocol.states import State
+
+router = APIRouter(route_class=PolicedRoute)
+
+MAX_SEQUENCE = 2_147_483_647
+
+
+class MessagesQuery(BaseModel):
+    """Query of a history: items behind `after` (or behind the cursor)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    after: int = Field(default=0, ge=0, le=MAX_SEQUENCE, description="Only messages with a higher sequence.")
+    limit: int = Field(default=50, ge=1, le=200, description="Messages on one page.")
+    cursor: int | None = Field(default=None, ge=0, le=MAX_SEQUENCE, description="`next_cursor` of the page before.")
+
+
+@router.get("/v1/tasks/{task_id}/result")
+async def get_result(request: Request, task_id: str) -> Response:
+    """The result alone, of a completed task."""
+    task = await visible_task(service_of(request), principal_of(request), task_id)
+    if task.state is State.COMPLETED:
+        return JsonAnswer(200, (task.result_json or "null").encode(), [(b"etag", etag_of(task, None).encode())])
+    members = {"task_id": task_id, "task_status": str(task.state), "reason": task.reason}
+    if task.state.terminal:
+        raise Problem(409, "no-result", f"The task is {task.state}: it has no result.", members=members)
+    raise Problem(
+        409,
+        "not-finished",
+        f"The task is {task.state}: it has no result yet.",
+        headers={RETRY_AFTER[0].decode(): RETRY_AFTER[1].decode()},
+        members=members,
+    )
+
+
+@router.get("/v1/tasks/{task_id}/messages")
+async def get_messages(request: Request, task_id: str, query: Annotated[MessagesQuery, Query()]) -> Response:
+    """The full message history of the task, in order, each message bound to the one before by its hash."""
+    service = service_of(request)
+    task = await visible_task(service, principal_of(request), task_id)
+    after = max(query.after, query.cursor or 0)
+    items = await service.queries.messages(task, after, query.limit + 1)
+    page = items[: query.limit]
+    following = str(page[-1].sequence) if len(items) > query.limit else None
+    return JsonAnswer(200, page_json([item_json(item) for item in page], following))

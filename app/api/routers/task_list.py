@@ -1,0 +1,143 @@
+"""Many tasks: the list with its filters, and the batch."""
+
+import base64
+import binascii
+import re
+from typing import Annotated, Any, Literal
+
+import orjson
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from starlette.responses import Response
+
+from app.api.answers import JsonAnswer, page_json
+from app.api.bodies import read_json_body
+from app.api.problems import Problem, problem_of
+from app.api.routing import PolicedRoute, SlimRoute, principal_of, service_of
+from app.api.visible import why_it_waits
+from app.protocol import strict_json
+from app.protocol.messages import Timestamp
+from app.protocol.problems import MemberError
+from app.protocol.roles import Principal
+from app.protocol.states import State
+from app.storage.queries import ListFilter
+from app.submission.handler import Submission
+
+router = APIRouter(route_class=PolicedRoute)
+slim = APIRouter(route_class=SlimRoute)
+
+DEFAULT_LIMIT = 50
+MAX_LIMIT = 200
+MAX_BATCH = 1000
+
+_UUID = re.compile(r"[0-9a-f-]{36}", re.ASCII)
+_LABEL = re.compile(r"([^=:]{1,63})[=:](.{0,255})", re.DOTALL)
+
+
+class ListQuery(BaseModel):
+    """Query of the list: every filter narrows, repeated ones of a kind widen among themselves (labels narrow)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    status: list[State] = Field(default=[], max_length=9, description="Only tasks in this state; may be repeated.")
+    type: str | None = Field(default=None, max_length=255, description="Only tasks of this type.")
+    priority: int | None = Field(default=None, ge=-32768, le=32767, description="Only tasks of this priority.")
+    label: list[str] = Field(
+        default=[], max_length=32, description="Only tasks with this label, as name=value; may be repeated."
+    )
+    message_id: str | None = Field(default=None, max_length=255, description="Only tasks of this message_id.")
+    submitter: str | None = Field(default=None, max_length=255, description="Only tasks of this submitter.")
+    submitted_after: Timestamp | None = Field(default=None, description="Only tasks submitted at or after this time.")
+    submitted_before: Timestamp | None = Field(default=None, description="Only tasks submitted before this time.")
+    view: Literal["summary", "full"] = Field(
+        default="summary", description="summary leaves `details.result` out, full has it."
+    )
+    limit: int = Field(default=DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="Tasks on one page.")
+    cursor: str | None = Field(default=None, max_length=200, description="`next_cursor` of the page before.")
+
+    @field_validator("label")
+    @classmethod
+    def _labels(cls, value: list[str]) -> list[str]:
+        for label in value:
+            if not _LABEL.fullmatch(label):
+                raise ValueError("must be written name=value")
+        return value
+
+
+@router.get("/v1/tasks")
+async def list_tasks(request: Request, query: Annotated[ListQuery, Query()]) -> Response:
+    """The caller's own tasks, newest first; an admin's list has everybody's."""
+    service, principal = service_of(request), principal_of(request)
+    if not principal.admin and query.submitter not in (None, principal.subject):
+        return JsonAnswer(200, page_json([], None))
+    before = None if query.cursor is None else _task_of(query.cursor)
+    tasks = await service.queries.list_tasks(_filter(query, principal), query.limit + 1, before)
+    page = tasks[: query.limit]
+    if query.view == "summary":
+        for task in page:
+            task.result_json = None
+    items = [task.status_json(why_it_waits(service, task)) for task in page]
+    following = _cursor_of(page[-1].task_id) if len(tasks) > query.limit else None
+    return JsonAnswer(200, page_json(items, following))
+
+
+@slim.post("/v1/tasks/batch")
+async def submit_batch(request: Request) -> Response:
+    """Submits up to 1,000 messages in one call; each has an outcome of its own, in the same order."""
+    service = service_of(request)
+    body = strict_json.parse(await read_json_body(request, service.max_body_bytes))
+    outcomes = await service.submission.submit_batch(_messages(body), principal_of(request).subject)
+    return JsonAnswer(200, b'{"outcomes":[' + b",".join(_outcome(outcome) for outcome in outcomes) + b"]}")
+
+
+def _messages(body: Any) -> list[Any]:
+    errors = []
+    messages = body.get("messages") if isinstance(body, dict) else None
+    if not isinstance(messages, list):
+        errors.append(MemberError("/messages", "must be an array of submit_task messages"))
+    elif not 1 <= len(messages) <= MAX_BATCH:
+        errors.append(MemberError("/messages", f"must hold 1 to {MAX_BATCH} messages, not {len(messages)}"))
+    if isinstance(body, dict):
+        errors += [
+            MemberError(f"/{name[:80]}", "is not a member of a batch: remove it") for name in body if name != "messages"
+        ]
+    if errors:
+        raise Problem(422, "invalid-batch", "The batch is not acceptable; see errors.", errors=errors)
+    found: list[Any] = messages  # type: ignore[assignment]  # anything else has been refused above
+    return found
+
+
+def _outcome(outcome: Submission | Exception) -> bytes:
+    if isinstance(outcome, Submission):
+        return f'{{"status":{200 if outcome.replayed else 202},"task":{outcome.status_json}}}'.encode()
+    problem = problem_of(outcome)
+    return orjson.dumps({"status": problem.status, "problem": problem.as_dict("#")})
+
+
+def _filter(query: ListQuery, principal: Principal) -> ListFilter:
+    labels = [_LABEL.fullmatch(label) for label in query.label]
+    return ListFilter(
+        submitter=query.submitter if principal.admin else principal.subject,
+        states=tuple(query.status),
+        type=query.type,
+        priority=query.priority,
+        labels=tuple((found[1], found[2]) for found in labels if found),
+        message_id=query.message_id,
+        submitted_after=query.submitted_after,
+        submitted_before=query.submitted_before,
+    )
+
+
+def _cursor_of(task_id: str) -> str:
+    return base64.urlsafe_b64encode(task_id.encode()).decode().rstrip("=")
+
+
+def _task_of(cursor: str) -> str:
+    """The task that a cursor stands behind. It opens nothing: the filters apply all the same."""
+    try:
+        task_id = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+    except (binascii.Error, ValueError):
+        task_id = ""
+    if not _UUID.fullmatch(task_id) or task_id.count("-") != 4:
+        raise Problem(400, "invalid-cursor", "The cursor is none that this service has given out.")
+    return task_id

@@ -1,0 +1,95 @@
+"""One task: submit, status, cancel."""
+
+import asyncio
+
+import orjson
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from app.api.answers import REPLAYED, RETRY_AFTER, Header, JsonAnswer, etag_of, location
+from app.api.bodies import read_json_body
+from app.api.headers import idempotency_key_of, known_version, matches, wait_of
+from app.api.problems import Problem
+from app.api.routing import PolicedRoute, SlimRoute, principal_of, service_of
+from app.api.service import Service
+from app.api.visible import visible_task, why_it_waits
+from app.protocol.task import Task
+
+hot = APIRouter(route_class=SlimRoute)
+router = APIRouter(route_class=PolicedRoute)
+
+
+@hot.post("/v1/tasks", status_code=202)
+async def submit_task(request: Request) -> Response:
+    """Submits one task: the protocol's submit_task message."""
+    service = service_of(request)
+    body = await read_json_body(request, service.max_body_bytes)
+    submitter, key = principal_of(request).subject, idempotency_key_of(request)
+    if request.scope["query_string"] and _validate_only(request):
+        return JsonAnswer(200, orjson.dumps(await service.submission.dry_run(body, submitter, key)))
+    submission = await service.submission.submit(body, submitter, key)
+    headers: list[Header] = [location(submission.task_id), RETRY_AFTER]
+    if submission.replayed:
+        return JsonAnswer(200, submission.status_json.encode(), [*headers, REPLAYED])
+    return JsonAnswer(202, submission.status_json.encode(), headers)
+
+
+def _validate_only(request: Request) -> bool:
+    unknown = set(request.query_params) - {"validate_only"}
+    if unknown:
+        name = sorted(unknown)[0]
+        raise Problem(422, "invalid-request", f"There is no query parameter {name[:80]!r} here: remove it.")
+    value = request.query_params["validate_only"].lower()
+    if value not in ("true", "1", "false", "0"):
+        raise Problem(422, "invalid-request", "The query parameter validate_only must be true or false.")
+    return value in ("true", "1")
+
+
+@hot.get("/v1/tasks/{task_id}")
+async def get_task(request: Request) -> Response:
+    """The task's status; `Prefer: wait=N` holds until it changes."""
+    service = service_of(request)
+    task = await visible_task(service, principal_of(request), request.path_params["task_id"])
+    wait_s = wait_of(request)
+    if wait_s is not None and not task.state.terminal:
+        task = await _changed(service, task, known_version(request), wait_s)
+    return _status(request, service, task, waited=wait_s)
+
+
+async def _changed(service: Service, task: Task, known: int | None, wait_s: float) -> Task:
+    """The task once it is another than the client knows, or as it is after the wait."""
+    version = task.version if known is None else known
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + wait_s
+    with service.watch.subscribe(task.task_id) as subscription:
+        while True:
+            fresh = await service.reader.get(task.task_id)
+            task = fresh or task
+            left_s = deadline - clock()
+            if task.version != version or task.state.terminal or left_s <= 0:
+                return task
+            await subscription.wait(min(left_s, 1.0))
+
+
+def _status(request: Request, service: Service, task: Task, waited: int | None) -> Response:
+    waiting = why_it_waits(service, task)
+    etag = etag_of(task, waiting)
+    headers: list[Header] = [(b"etag", etag.encode())]
+    if not task.state.terminal:
+        headers.append(RETRY_AFTER)
+    if waited is not None:
+        headers.append((b"preference-applied", f"wait={waited}".encode()))
+    if matches(request, etag):
+        return Response(status_code=304, headers={name.decode(): value.decode() for name, value in headers})
+    return JsonAnswer(200, task.status_json(waiting).encode(), headers)
+
+
+@router.post("/v1/tasks/{task_id}/cancel", status_code=202)
+async def cancel_task(request: Request, task_id: str) -> Response:
+    """Cancels the task: at once while it is queued; a running one's handler is told, then killed."""
+    service, principal = service_of(request), principal_of(request)
+    task = await visible_task(service, principal, task_id)
+    await service.cancellation.cancel(task, principal.subject)
+    task = await visible_task(service, principal, task_id)
+    headers: list[Header] = [location(task_id), *([] if task.state.terminal else [RETRY_AFTER])]
+    return JsonAnswer(202, task.status_json(why_it_waits(service, task)).encode(), headers)

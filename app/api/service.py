@@ -1,0 +1,34 @@
+"""What the doors need of the running service; bootstrap fills it in."""
+
+from dataclasses import dataclass
+
+from app.delivery.watch import Watch
+from app.execution.cancellation import Cancellation
+from app.resources.manager import ResourceManager
+from app.security.tokens import TokenVerifier
+from app.storage.database import Database
+from app.storage.nodes import Nodes
+from app.storage.queries import Queries, StatusReader
+from app.submission.handler import SubmissionHandler
+from app.task_types.registry import Registry
+from app.telemetry.metrics import Metrics
+
+
+@dataclass(slots=True)
+class Service:
+    """The parts of a running service. `ready` turns false before it drains; `max_body_bytes` bounds a request."""
+
+    registry: Registry
+    verifier: TokenVerifier
+    submission: SubmissionHandler
+    reader: StatusReader
+    queries: Queries
+    cancellation: Cancellation
+    manager: ResourceManager
+    nodes: Nodes
+    watch: Watch
+    metrics: Metrics
+    database: Database
+    node_id: str
+    max_body_bytes: int
+    ready: bool = False

@@ -1,0 +1,33 @@
+"""Tasks as a caller may see them: what is another's is not there."""
+
+import json
+import re
+import time
+
+from app.api.problems import NOT_FOUND
+from app.api.service import Service
+from app.protocol.roles import Principal
+from app.protocol.states import QUEUED
+from app.protocol.task import Task
+
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
+
+
+async def visible_task(service: Service, principal: Principal, task_id: str) -> Task:
+    """The task, if it is there and the caller's own (or the caller an admin). Raises the 404 problem."""
+    if not _UUID.fullmatch(task_id):
+        raise NOT_FOUND
+    task = await service.reader.get(task_id)
+    if task is None or not (principal.admin or task.submitter == principal.subject):
+        raise NOT_FOUND
+    return task
+
+
+def why_it_waits(service: Service, task: Task) -> str | None:
+    """`details.waiting` of a task that has not started, as JSON; None for any other."""
+    if task.state not in QUEUED:
+        return None
+    explained = service.manager.waiting(task.task_id, time.time())
+    if explained is not None:
+        return json.dumps(explained, separators=(",", ":"))
+    return task.waiting_json or '{"reason":"queued"}'

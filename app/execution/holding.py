@@ -1,0 +1,57 @@
+"""A task that this node holds, and the way its steps get into the journal."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from app.execution.backends.backend import StopSignal
+from app.protocol.task import Task
+from app.storage.journal import Journal
+from app.task_types.definition import TaskType
+
+Step = Callable[[Task, datetime], None]
+
+
+@dataclass(slots=True, eq=False)
+class Holding:
+    """A leased task: it waits for its resources, or one of its attempts runs.
+
+    `requested_at` is on the event loop's clock. `lost` says that the lease has gone to another node: nothing more
+    is written.
+    """
+
+    task: Task
+    kind: TaskType
+    parameters: dict[str, Any]
+    requested_at: float
+    stop: StopSignal = field(default_factory=StopSignal)
+    attempt: asyncio.Task[None] | None = None
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    lost: bool = False
+
+
+class Recorder:
+    """Takes the steps of held tasks to the journal, those of one task in their order."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    async def record(self, holding: Holding, *steps: Step) -> None:
+        """The steps, taken now and written as one change; waits out a database that is away.
+
+        Raises Conflict where the task is no longer this node's.
+        """
+        async with holding.turn:
+            now = datetime.now(UTC)
+            for step in steps:
+                step(holding.task, now)
+            await self._journal.commit_surely(holding.task.change())
+
+
+def parameters_of(task: Task) -> dict[str, Any]:
+    """The parameters in the task's submission."""
+    parameters: dict[str, Any] = json.loads(task.submission)["body"]["task_specification"].get("parameters", {})
+    return parameters

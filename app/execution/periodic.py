@@ -1,0 +1,39 @@
+"""A loop that does one thing at intervals and survives its failures."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from app.storage.errors import StorageUnavailable
+
+logger = logging.getLogger("app.execution")
+
+
+class Periodic:
+    """Calls `action` every `interval_s` seconds, never twice at once, until closed."""
+
+    def __init__(self, name: str, interval_s: float, action: Callable[[], Awaitable[None]]) -> None:
+        self._name = name
+        self._interval_s = interval_s
+        self._action = action
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """The first call comes at once."""
+        self._task = asyncio.create_task(self._loop(), name=self._name)
+
+    async def close(self) -> None:
+        """Ends the loop, in the middle of a call if need be."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _loop(self) -> None:
+        while True:
+            try:
+                await self._action()
+            except StorageUnavailable as error:
+                logger.warning("%s: the database is away: %s", self._name, error)
+            except Exception:
+                logger.exception("%s failed", self._name)
+            await asyncio.sleep(self._interval_s)

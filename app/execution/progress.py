@@ -1,0 +1,56 @@
+"""Progress on its way from a handler to the journal: thinned, in order, the last always kept."""
+
+import asyncio
+from typing import Any
+
+from app.execution.holding import Holding, Recorder
+from app.storage.errors import Conflict
+
+UPDATES_PER_S = 10
+
+
+class ProgressPump:
+    """Stores at most ten updates a second of one attempt; an update in between replaces the one that waits.
+
+    Nothing runs until the first update: most tasks report none.
+    """
+
+    def __init__(self, holding: Holding, recorder: Recorder) -> None:
+        self._holding = holding
+        self._recorder = recorder
+        self._latest: tuple[float, dict[str, Any]] | None = None
+        self._worker: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()
+
+    def report(self, fraction: float, details: dict[str, Any]) -> None:
+        """Takes an update; returns at once."""
+        self._latest = (fraction, details)
+        if self._worker is None:
+            self._worker = asyncio.create_task(self._work())
+
+    async def close(self) -> None:
+        """Stores what is left. Raises Conflict where the lease was lost."""
+        if self._worker is not None:
+            self._closing.set()
+            await self._worker
+
+    async def _work(self) -> None:
+        while True:
+            if self._latest is not None:
+                await self._store(*self._latest)
+            elif self._closing.is_set():
+                return
+            try:
+                await asyncio.wait_for(self._closing.wait(), 1 / UPDATES_PER_S)
+            except TimeoutError:
+                continue
+
+    async def _store(self, fraction: float, details: dict[str, Any]) -> None:
+        self._latest = None
+        try:
+            await self._recorder.record(
+                self._holding, lambda task, now: task.report_progress(now, fraction, details)
+            )
+        except Conflict:
+            self._holding.lost = True
+            raise

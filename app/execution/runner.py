@@ -1,0 +1,132 @@
+"""execution_handler: one attempt, from the grant of its resources to what became of it.
+
+    allocate, start -> run in a backend -> release -> decide -> complete | wait for another attempt | fail
+
+each step one change in the journal, durable before the next one begins.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import assert_never
+
+from app.execution.backends.backend import Attempt, Backend, Outcome
+from app.execution.holding import Holding, Recorder, Step
+from app.execution.progress import ProgressPump
+from app.execution.retry import Complete, Decision, GiveUp, HandBack, RetryAt, decide
+from app.protocol.reasons import Reason
+from app.protocol.resources import Resources, to_wire
+from app.protocol.task import Task
+from app.resources.request import Grant
+from app.storage.errors import Conflict
+
+logger = logging.getLogger("app.execution")
+
+ObserveAttempt = Callable[[str, float], None]
+
+
+class Runner:
+    """Runs attempts. `released` is called once for each grant, as soon as nothing of the attempt runs any more."""
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        backends: Mapping[str, Backend],
+        *,
+        node_id: str,
+        released: Callable[[Holding], None],
+        observe: ObserveAttempt,
+    ) -> None:
+        self._recorder = recorder
+        self._backends = backends
+        self._node_id = node_id
+        self._released = released
+        self._observe = observe
+
+    async def run(self, holding: Holding, grant: Grant) -> None:
+        """One attempt from its grant to its end. Writes nothing more once the lease is lost."""
+        task = holding.task
+        try:
+            try:
+                await self._start(holding)
+                outcome = await self._execute(holding, grant)
+            finally:
+                self._released(holding)
+            await self._recorder.record(holding, *self._ending(task, outcome))
+        except Conflict:
+            holding.lost = True
+            logger.warning("lease lost: what this node did of the task is discarded", extra={"task_id": task.task_id})
+
+    async def _start(self, holding: Holding) -> None:
+        if holding.task.state == "Waiting":
+            await self._recorder.record(
+                holding,
+                lambda task, now: task.request_resources(now),
+                lambda task, now: task.allocate(now, self._node_id),
+                lambda task, now: task.start(now),
+            )
+        else:
+            await self._recorder.record(
+                holding, lambda task, now: task.allocate(now, self._node_id), lambda task, now: task.start(now)
+            )
+
+    async def _execute(self, holding: Holding, grant: Grant) -> Outcome:
+        task, kind = holding.task, holding.kind
+        begin = asyncio.get_running_loop().time()
+        pump = ProgressPump(holding, self._recorder)
+        limit_s, limit_reason = _time_limit(task, datetime.now(UTC))
+        attempt = Attempt(
+            task_id=task.task_id,
+            message_id=task.message_id,
+            number=task.attempt,
+            kind=kind,
+            parameters=holding.parameters,
+            allocation=Resources.model_construct(**_members(grant)),
+            deadline=datetime.now(UTC) + timedelta(seconds=limit_s),
+            on_progress=pump.report,
+            stop=holding.stop,
+            gpu_ids=tuple(str(device) for device in grant.gpu_devices),
+        )
+        timer = asyncio.get_running_loop().call_later(limit_s, holding.stop.set, limit_reason)
+        try:
+            outcome = await self._backends[kind.runs_in].run(attempt)
+        finally:
+            timer.cancel()
+        await pump.close()
+        self._observe(kind.name, asyncio.get_running_loop().time() - begin)
+        return outcome
+
+    def _ending(self, task: Task, outcome: Outcome) -> tuple[Step, ...]:
+        # The jitter spreads retries; nothing secret hangs on it.
+        decision = decide(task, outcome, datetime.now(UTC), random.random())  # noqa: S311
+        return (_step_of(decision, outcome),)
+
+
+def _step_of(decision: Decision, outcome: Outcome) -> Step:
+    used = outcome.used
+    match decision:
+        case Complete(result_json=result_json):
+            return lambda task, now: task.complete(now, result_json, used)
+        case RetryAt(run_at=run_at, reason=reason, error=error):
+            return lambda task, now: task.retry_later(now, run_at, reason, error, used)
+        case GiveUp(reason=reason, error=error):
+            return lambda task, now: task.fail(now, reason, error, used)
+        case HandBack():
+            return lambda task, now: task.hand_back(now)
+        case _:
+            assert_never(decision)
+
+
+def _time_limit(task: Task, now: datetime) -> tuple[float, Reason]:
+    """Seconds until the attempt has to stop, and why it will: its timeout, or the task's deadline."""
+    if task.deadline is not None:
+        left_s = (task.deadline - now).total_seconds()
+        if left_s < task.timeout_s:
+            return max(0.0, left_s), Reason.DEADLINE_EXCEEDED
+    return task.timeout_s, Reason.TIMED_OUT
+
+
+def _members(grant: Grant) -> dict[str, object]:
+    return {"cpu": 0, "memory_mb": 0, "gpu": 0, "custom": {}, **to_wire(grant.amounts)}

@@ -1,0 +1,206 @@
+"""What keeps leases honest: heartbeats for one's own, rescue of those whose holder is gone, deadlines, time-outs.
+
+Each of these is one small action; Runtime repeats them. Time-outs of leases are judged by the database's clock,
+time-outs of requests for resources by the event loop's.
+"""
+
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from app.execution.dispatcher import Dispatcher
+from app.execution.holding import Holding, Recorder
+from app.execution.retry import GiveUp, RetryAt, after_executor_lost, stop_error
+from app.protocol.backoff import backoff_s
+from app.protocol.reasons import Reason
+from app.protocol.states import State
+from app.protocol.task import Task
+from app.resources.manager import ResourceManager
+from app.storage.claim import Leases
+from app.storage.errors import Conflict
+from app.storage.journal import Journal
+
+logger = logging.getLogger("app.execution")
+
+BATCH = 200
+
+
+class Heartbeat:
+    """Extends the leases of what this node holds, and hears of lost ones and of cancels wanted by other nodes."""
+
+    def __init__(self, leases: Leases, dispatcher: Dispatcher) -> None:
+        self._leases = leases
+        self._dispatcher = dispatcher
+
+    async def beat(self) -> None:
+        """One heartbeat. Raises StorageUnavailable."""
+        before = dict(self._dispatcher.holdings)
+        if not before:
+            return
+        held = await self._leases.extend(list(before))
+        for task_id, holding in before.items():
+            # Those that ended while the statement ran are no longer held by anyone.
+            if task_id not in held.task_ids and self._dispatcher.holdings.get(task_id) is holding:
+                await self._check_lost(holding)
+        for task_id, by in held.cancels.items():
+            wanted = self._dispatcher.holdings.get(task_id)
+            if wanted is not None and wanted.task.cancel_requested_at is None:
+                await self._dispatcher.cancel(wanted, by)
+
+    async def _check_lost(self, holding: Holding) -> None:
+        # A change of this very task may have been under way: an ending one takes the lease with it.
+        async with holding.turn:
+            if holding.task.lease_owner is None:
+                return
+        self._dispatcher.lost(holding.task.task_id)
+        logger.warning("lease lost", extra={"task_id": holding.task.task_id})
+
+
+class Rescuer:
+    """Takes over tasks whose holder has let its lease run out, and ends those whose deadline passed in the queue."""
+
+    def __init__(
+        self, leases: Leases, journal: Journal, dispatcher: Dispatcher, *, rescued: Callable[[int], None]
+    ) -> None:
+        self._leases = leases
+        self._journal = journal
+        self._dispatcher = dispatcher
+        self._rescued = rescued
+
+    async def recover_own(self) -> None:
+        """At start, where no other process of this node can live: what the last one held need not wait for its lease."""
+        while tasks := await self._leases.take_own(BATCH):
+            await self._settle(tasks)
+
+    async def rescue(self) -> None:
+        """One round of both. Raises StorageUnavailable."""
+        while tasks := await self._leases.take_expired(BATCH):
+            await self._settle(tasks)
+        while tasks := await self._leases.take_overdue(BATCH):
+            await self._end_overdue(tasks)
+
+    async def _settle(self, tasks: list[Task]) -> None:
+        self._rescued(len(tasks))
+        started = [task for task in tasks if task.state is State.EXECUTING]
+        for task in started:
+            self._step_after_loss(task, datetime.now(UTC))
+        await _commit_each(self._journal, started)
+        self._dispatcher.adopt([task for task in tasks if task.state in (State.RESOURCE_ALLOCATION, State.WAITING)
+                                and task.lease_owner is not None])
+        if started:
+            self._dispatcher.look()
+
+    @staticmethod
+    def _step_after_loss(task: Task, now: datetime) -> None:
+        decision = after_executor_lost(task, now)
+        match decision:
+            case RetryAt(run_at=run_at, reason=reason, error=error):
+                task.retry_later(now, run_at, reason, error, {})
+            case GiveUp(reason=reason, error=error):
+                task.fail(now, reason, error)
+        logger.warning("rescued from a lost executor", extra={"task_id": task.task_id, "attempt": task.attempt})
+
+    async def _end_overdue(self, tasks: list[Task]) -> None:
+        now = datetime.now(UTC)
+        for task in tasks:
+            task.fail(now, Reason.DEADLINE_EXCEEDED, stop_error(task, Reason.DEADLINE_EXCEEDED))
+        await _commit_each(self._journal, tasks)
+
+
+async def _commit_each(journal: Journal, tasks: list[Task]) -> None:
+    """All in one batch. One that was taken over meanwhile by yet another node is that one's concern."""
+    for future in [journal.commit(task.change()) for task in tasks]:
+        try:
+            await future
+        except Conflict:
+            continue
+
+
+@dataclass(frozen=True, slots=True)
+class AllocationRules:
+    """The protocol's "resource_unavailable: allocation_timeout, retry_with_backoff"; times in seconds.
+
+    `when_busy` "queue": only a request beyond the whole capacity is unavailable. "count": so is one that is not
+    granted in time because others hold the resources (the letter of the protocol).
+    """
+
+    timeout_s: float
+    max_attempts: int
+    backoff_initial_s: float
+    backoff_max_s: float
+    when_busy: Literal["queue", "count"]
+
+
+class AllocationTimeouts:
+    """Ends requests for resources that were not granted in time, and tasks whose deadline passes while they wait."""
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        manager: ResourceManager,
+        recorder: Recorder,
+        rules: AllocationRules,
+        *,
+        clock: Callable[[], float],
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._manager = manager
+        self._recorder = recorder
+        self._rules = rules
+        self._clock = clock
+
+    async def check(self) -> None:
+        """One look at everything that waits on this node."""
+        now, clock = datetime.now(UTC), self._clock()
+        for holding in list(self._dispatcher.holdings.values()):
+            if holding.attempt is not None:
+                continue
+            deadline = holding.task.deadline
+            if deadline is not None and deadline <= now:
+                await self._end_overdue(holding)
+            elif clock - holding.requested_at >= self._rules.timeout_s and self._is_unavailable(holding.task):
+                await self._end_request(holding, clock)
+
+    def _is_unavailable(self, task: Task) -> bool:
+        return self._rules.when_busy == "count" or self._manager.blocked_by_capacity(task.requested)
+
+    async def _end_overdue(self, holding: Holding) -> None:
+        self._dispatcher.let_go(holding)
+        await self._record(
+            holding,
+            lambda task, now: task.fail(now, Reason.DEADLINE_EXCEEDED, stop_error(task, Reason.DEADLINE_EXCEEDED)),
+        )
+
+    async def _end_request(self, holding: Holding, clock: float) -> None:
+        waiting = self._manager.waiting(holding.task.task_id, clock) or {"reason": "insufficient"}
+        self._dispatcher.let_go(holding)
+        attempts = holding.task.allocation_attempts + 1
+        # The jitter spreads retries; nothing secret hangs on it.
+        wait_s = backoff_s(attempts, self._rules.backoff_initial_s, self._rules.backoff_max_s, random.random())  # noqa: S311
+
+        def unavailable(task: Task, now: datetime) -> None:
+            if task.state is State.WAITING:
+                task.request_resources(now)
+            task.resources_unavailable(now, waiting, now + timedelta(seconds=wait_s))
+            if attempts >= self._rules.max_attempts:
+                task.fail(now, Reason.RESOURCE_UNAVAILABLE, _unavailable_error(attempts, self._rules.timeout_s))
+
+        await self._record(holding, unavailable)
+        if holding.task.run_at is not None:
+            self._dispatcher.look_at(holding.task.run_at)
+
+    async def _record(self, holding: Holding, step: Callable[[Task, datetime], None]) -> None:
+        try:
+            await self._recorder.record(holding, step)
+        except Conflict:
+            logger.warning("lease lost", extra={"task_id": holding.task.task_id})
+
+
+def _unavailable_error(attempts: int, timeout_s: float) -> dict[str, object]:
+    return {
+        "kind": str(Reason.RESOURCE_UNAVAILABLE),
+        "message": f"the resources were not granted within {timeout_s:g} s, {attempts} times",
+    }

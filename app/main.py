@@ -1,0 +1,54 @@
+"""The ASGI application: create_app() and its lifespan."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Request
+from starlette.responses import Response
+
+from app.api.hot_path import HotPath
+from app.api.metrics import instrument
+from app.api.problems import KNOWN, problem_response
+from app.api.routers import HOT, ROUTERS
+from app.api.routing import SlimRoute
+from app.bootstrap import running_service
+from app.settings import Settings
+from app.telemetry.metrics import Metrics
+from app.version import VERSION
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The service as an ASGI application; it starts and ends with its lifespan.
+
+    Without `settings` they are read from the environment at the start.
+    """
+
+    metrics = Metrics(VERSION)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with running_service(settings or Settings(), metrics) as service:
+            app.state.service = service
+            yield
+
+    app = FastAPI(
+        title="Task Executor",
+        version=VERSION,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
+    )
+
+    async def answer_problem(request: Request, error: Exception) -> Response:
+        return problem_response(error, request.url.path)
+
+    for known in (*KNOWN, Exception):
+        app.add_exception_handler(known, answer_problem)
+    for router in ROUTERS:
+        app.include_router(router)
+    instrument(app, metrics)
+    slim = [route for router in HOT for route in router.routes if isinstance(route, SlimRoute)]
+    # Added last, so that it is asked first.
+    app.add_middleware(HotPath, routes=slim)
+    return app

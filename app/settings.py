@@ -1,0 +1,139 @@
+"""Settings: environment variables with the prefix TASK_EXECUTOR_ (and plain DATABASE_URL), one class a concern.
+
+Read by bootstrap and the command line only; every other part gets plain arguments. docs/configuration.md is
+generated from these classes.
+"""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AliasChoices, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+PREFIX = "TASK_EXECUTOR_"
+
+
+class SettingsError(Exception):
+    """A setting is wrong; the message is one sentence that names the variable and the fix."""
+
+
+class _Section(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True)
+
+
+class ServerSettings(_Section):
+    """Where the service listens and what it takes."""
+
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    max_body_bytes: int = Field(default=1_048_576, ge=1024, description="Largest request body, in bytes.")
+    log_level: Literal["info", "warn", "error"] = Field(default="info", description="Least level that is logged.")
+    log_format: Literal["auto", "json", "console"] = Field(
+        default="auto", description="JSON lines, or columns for people; auto takes columns on a terminal."
+    )
+
+
+class StorageSettings(_Section):
+    """The database."""
+
+    database_url: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("TASK_EXECUTOR_DATABASE_URL", "DATABASE_URL"),
+        description="A Postgres 15 or newer: postgresql://user:password@host/database. "
+        "Where it is not set, a Postgres of the service's own runs on the data directory.",
+    )
+    data_dir: Path = Field(
+        default=Path(".data"), description="Directory for the service's own Postgres and its own signing key."
+    )
+    database_pool: int = Field(default=10, ge=1, le=200, description="Connections for what is not on the hot path.")
+    unsafe_database: bool = Field(
+        default=False,
+        description="Serve although the database would lose what it has confirmed (fsync or the like is off).",
+    )
+    retention_days: int = Field(default=30, ge=1, description="Days for which finished tasks are kept.")
+
+
+class TaskSettings(_Section):
+    """What can be submitted."""
+
+    task_types: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Importable names of modules with your own kinds of task, separated by commas."
+    )
+    sources_file: Path | None = Field(
+        default=None, description="TOML file with the catalogue of sources for data_processing."
+    )
+    max_result_bytes: int = Field(default=1_048_576, ge=1024, description="Largest result of a task, in bytes.")
+
+    @field_validator("task_types", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
+
+
+class ExecutionSettings(_Section):
+    """How tasks are run."""
+
+    capacity: str | None = Field(
+        default=None,
+        description='What this node has, as JSON: {"cpu": 8, "memory_mb": 16000, "custom": {"licence": 2}}. '
+        "What it does not name is what the machine (or the container) has.",
+    )
+    allocation_timeout_s: float = Field(default=30, gt=0, description="Seconds after which a request is unavailable.")
+    allocation_max_attempts: int = Field(default=3, ge=1, description="Requests for resources before a task fails.")
+    backoff_initial_s: float = Field(default=1, ge=0, description="Seconds before the first repeated attempt.")
+    backoff_max_s: float = Field(default=60, ge=0, description="Longest seconds between two attempts.")
+    when_busy: Literal["queue", "count"] = Field(
+        default="queue",
+        description="Whether a request that only running tasks are in the way of waits on (queue) or counts as "
+        "unavailable after the timeout (count).",
+    )
+    lease_s: float = Field(default=15, ge=1, description="Seconds after which a silent node's tasks are taken over.")
+    drain_s: float = Field(default=30, ge=0, description="Seconds that running tasks get to finish at shutdown.")
+    cancel_grace_s: float = Field(default=5, ge=0, description="Seconds that a cancelled handler gets to end.")
+    warm_processes: int = Field(default=2, ge=0, description="Idle children kept ready for plain functions.")
+    backend: Literal["local"] = Field(default="local", description="Where plain functions run.")
+
+
+class SecuritySettings(_Section):
+    """Who may call."""
+
+    jwt_issuer: str = Field(default="task-executor", min_length=1, description="The `iss` that tokens must have.")
+    jwt_audience: str = Field(default="task-executor", min_length=1, description="The `aud` that tokens must have.")
+    jwt_keys_file: Path | None = Field(default=None, description="JWKS file with the public keys of your issuer.")
+    jwt_secret: str | None = Field(default=None, repr=False, description="HS256 secret of at least 32 bytes.")
+    jwt_max_lifetime_s: int = Field(default=86_400, ge=60, description="Longest lifetime of a token, in seconds.")
+
+
+class Settings:
+    """All of them. Raises SettingsError for the first that is wrong."""
+
+    def __init__(self) -> None:
+        try:
+            self.server = ServerSettings()
+            self.storage = StorageSettings()
+            self.tasks = TaskSettings()
+            self.execution = ExecutionSettings()
+            self.security = SecuritySettings()
+        except ValidationError as error:
+            raise SettingsError(_sentence(error)) from None
+        except Exception as error:
+            # pydantic-settings raises its own error for a value that is not JSON where JSON is due.
+            raise SettingsError(str(error)) from None
+
+
+SECTIONS = (ServerSettings, StorageSettings, TaskSettings, ExecutionSettings, SecuritySettings)
+
+
+def variable_of(field: str) -> str:
+    """The environment variable of a setting."""
+    return PREFIX + field.upper()
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    name = str(first["loc"][0])
+    variable = name if name.isupper() else variable_of(name)
+    rest = "".join(f".{part}" for part in first["loc"][1:])
+    return f"{variable}{rest}: {re.sub('^Input ', '', first['msg'])}"

@@ -1,0 +1,262 @@
+"""task_submission_handler: validates incoming tasks and puts them into the journal (protocol, "Required Components").
+
+A message is answered only after the commit: accepted and rejected tasks alike are durable by then.
+"""
+
+import asyncio
+import json
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from app.protocol import strict_json
+from app.protocol.ids import uuid7
+from app.protocol.messages import Header, RetryPolicy, SubmitTask
+from app.protocol.problems import MemberError, as_json
+from app.protocol.resources import Amounts
+from app.protocol.task import Task
+from app.storage.errors import DuplicateMessage
+from app.storage.journal import Journal
+from app.storage.queries import Queries
+from app.submission.dry_run import prospect
+from app.submission.idempotency import KeyReused, content_digest
+from app.submission.resource_validator import check_resources, resolve
+from app.submission.task_validator import Checked, check_task
+from app.task_types.definition import TaskType
+from app.task_types.registry import Registry
+
+UNREADABLE_PRIORITY = 0
+
+
+class InvalidTask(Exception):
+    """The message is not acceptable. `task_id` is that of the Rejected task, where the message could be kept."""
+
+    def __init__(self, errors: list[MemberError], task_id: str | None) -> None:
+        super().__init__("the message is not acceptable")
+        self.errors = errors
+        self.task_id = task_id
+
+
+class Handover(Protocol):
+    """The way from an accepted task to its execution without a detour through the database."""
+
+    node_id: str
+
+    def reserve(self, task: Task) -> bool:
+        """This node will take the task at once: it is to be stored as leased by it."""
+
+    def deliver(self, task: Task, parameters: dict[str, Any]) -> None:
+        """The reserved task is durable: execute it."""
+
+    def withdraw(self, task: Task) -> None:
+        """The reserved task was not stored after all."""
+
+    def announce(self, task: Task) -> None:
+        """A task was stored that nobody has reserved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """An answer: the task's status as it was committed, and whether it had been submitted before."""
+
+    task_id: str
+    status_json: str
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A checked message: what it asks for, and what is wrong with it."""
+
+    value: Any
+    checked: Checked
+    requested: Amounts
+    errors: list[MemberError]
+
+
+class SubmissionHandler:
+    """See the module's docstring. `capacity` answers what this service could ever grant,
+    `starts_at_once` whether a request would be granted now."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        queries: Queries,
+        registry: Registry,
+        handover: Handover,
+        *,
+        capacity: Callable[[], Amounts],
+        starts_at_once: Callable[[Amounts], bool],
+        retry: RetryPolicy,
+    ) -> None:
+        self._journal = journal
+        self._queries = queries
+        self._registry = registry
+        self._handover = handover
+        self._capacity = capacity
+        self._starts_at_once = starts_at_once
+        self._retry = retry
+
+    async def submit(self, raw: bytes, submitter: str, idempotency_key: str | None = None) -> Submission:
+        """Takes one submit_task message.
+
+        Raises strict_json.NotJson or ForbiddenJson, InvalidTask, KeyReused, StorageUnavailable.
+        """
+        value = strict_json.parse(raw)
+        return await self.submit_value(value, raw.decode(), submitter, idempotency_key)
+
+    async def submit_value(
+        self, value: Any, text: str, submitter: str, idempotency_key: str | None = None
+    ) -> Submission:
+        """As `submit`, for a message that has been parsed already; `text` is its exact text."""
+        now = datetime.now(UTC)
+        verdict = self.check(value, now)
+        if verdict.errors or verdict.checked.message is None or verdict.checked.kind is None:
+            raise InvalidTask(verdict.errors, await self._keep_rejected(verdict, text, submitter, now))
+        message = verdict.checked.message
+        task = self._task(message, verdict.checked.kind, verdict.requested, text, submitter, now)
+        if idempotency_key is not None:
+            task.idempotency_key = idempotency_key
+        task.content_digest = content_digest(value["body"])
+        task.submit(now, valid=True)
+        task.accept(now)
+        return await self._store(task, message.body.task_specification.parameters)
+
+    async def dry_run(self, raw: bytes, submitter: str, idempotency_key: str | None = None) -> dict[str, Any]:
+        """What `submit` would do with the message; nothing is kept. Raises as `submit` does."""
+        value = strict_json.parse(raw)
+        verdict = self.check(value, datetime.now(UTC))
+        message = verdict.checked.message
+        if verdict.errors or message is None:
+            raise InvalidTask(verdict.errors, None)
+        known = await self._queries.find_submission(submitter, idempotency_key or message.header.message_id)
+        if known is not None and known.content_digest != content_digest(value["body"]):
+            raise KeyReused(known.task_id)
+        return prospect(message, verdict.requested, known, starts_at_once=self._starts_at_once(verdict.requested))
+
+    def check(self, value: Any, now: datetime) -> Verdict:
+        """Both validators over one parsed message; writes nothing."""
+        checked = check_task(value, self._registry, now)
+        requested: Amounts = {}
+        errors = checked.errors
+        if checked.message is not None and checked.kind is not None:
+            requested = resolve(checked.message.body.task_specification.resources, checked.kind)
+            errors = errors + check_resources(requested, self._capacity())
+        return Verdict(value, checked, requested, errors)
+
+    async def submit_batch(self, values: list[Any], submitter: str) -> list[Submission | Exception]:
+        """Each message on its own, in order; an outcome for each. They share commits."""
+        return list(await asyncio.gather(*(self._outcome(value, submitter) for value in values)))
+
+    async def _outcome(self, value: Any, submitter: str) -> Submission | Exception:
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        try:
+            return await self.submit_value(value, text, submitter)
+        except Exception as error:
+            return error
+
+    async def _store(self, task: Task, parameters: dict[str, Any]) -> Submission:
+        reserved = self._handover.reserve(task)
+        if reserved:
+            task.lease_owner = self._handover.node_id
+        try:
+            await self._journal.commit(task.change())
+        except DuplicateMessage:
+            if reserved:
+                self._handover.withdraw(task)
+            return await self._replay(task)
+        except BaseException:
+            # Not stored, or in doubt: if it was, its lease runs out and it is rescued.
+            if reserved:
+                self._handover.withdraw(task)
+            raise
+        # Rendered before the handover, which may step the task on at once.
+        submission = Submission(task.task_id, task.status_json(), replayed=False)
+        if reserved:
+            self._handover.deliver(task, parameters)
+        else:
+            self._handover.announce(task)
+        return submission
+
+    async def _replay(self, task: Task) -> Submission:
+        known = await self._queries.find_submission(task.submitter, task.idempotency_key)
+        if known is None:
+            raise DuplicateMessage
+        if known.content_digest != task.content_digest:
+            raise KeyReused(known.task_id)
+        return Submission(known.task_id, known.status_json(), replayed=True)
+
+    async def _keep_rejected(self, verdict: Verdict, text: str, submitter: str, now: datetime) -> str | None:
+        """Keeps a readable message as a Rejected task: one whose header is sound."""
+        try:
+            header = Header.model_validate(verdict.value["header"])
+        except (ValueError, TypeError, KeyError):
+            return None
+        task = _rejected(verdict, header, text, submitter, now)
+        await self._journal.commit(task.change())
+        return task.task_id
+
+    def _task(
+        self, message: SubmitTask, kind: TaskType, requested: Amounts, text: str, submitter: str, now: datetime
+    ) -> Task:
+        specification = message.body.task_specification
+        retry = specification.retry or self._retry.model_copy(update={"max_attempts": kind.max_attempts})
+        return Task(
+            task_id=new_task_id(),
+            message_id=message.header.message_id,
+            idempotency_key=message.header.message_id,
+            content_digest=b"",
+            submitter=submitter,
+            type=kind.name,
+            priority=message.body.priority,
+            submission=text,
+            deadline=message.body.deadline,
+            labels=specification.labels,
+            requested=requested,
+            timeout_s=specification.timeout_s or kind.timeout_s,
+            retry=retry,
+            submitted_at=now,
+        )
+
+
+def new_task_id() -> str:
+    """A UUIDv7 of now."""
+    return str(uuid7(time.time_ns() // 1_000_000, secrets.randbits(74)))
+
+
+def _rejected(verdict: Verdict, header: Header, text: str, submitter: str, now: datetime) -> Task:
+    body = verdict.value.get("body")
+    body = body if isinstance(body, dict) else {}
+    specification = body.get("task_specification")
+    name = specification.get("type") if isinstance(specification, dict) else None
+    priority = body.get("priority")
+    message = verdict.checked.message
+    task = Task(
+        task_id=new_task_id(),
+        message_id=header.message_id,
+        idempotency_key=header.message_id,
+        content_digest=content_digest(body),
+        submitter=submitter,
+        type=name[:255] if isinstance(name, str) else "",
+        priority=priority if message is not None and isinstance(priority, int) else UNREADABLE_PRIORITY,
+        submission=text,
+        deadline=message.body.deadline if message is not None else None,
+        labels=message.body.task_specification.labels if message is not None else {},
+        requested=verdict.requested,
+        timeout_s=0,
+        retry=RetryPolicy(),
+        submitted_at=now,
+    )
+    task.submit(now, valid=False)
+    task.reject(
+        now,
+        {
+            "kind": "validation_failed",
+            "message": "; ".join(f"{error.pointer or 'the message'} {error.detail}" for error in verdict.errors)[:2000],
+            "errors": as_json(verdict.errors),
+        },
+    )
+    return task

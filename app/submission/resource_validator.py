@@ -1,0 +1,50 @@
+"""resource_validator: can this service ever grant what the task asks for? (protocol, "Required Components")"""
+
+from collections.abc import Callable
+
+from app.protocol.problems import MemberError
+from app.protocol.resources import CUSTOM_PREFIX, Amounts, Resources, shortfall, to_wire
+from app.submission.task_validator import SPECIFICATION
+from app.task_types.definition import TaskType
+
+Capacity = Callable[[], Amounts]
+
+
+def resolve(request: Resources | None, kind: TaskType) -> Amounts:
+    """What the task needs: the type's defaults, with the units that the message names in their place."""
+    if request is None:
+        return kind.resources.amounts()
+    named = {name: getattr(request, name) for name in request.model_fields_set}
+    if "custom" in named:
+        named["custom"] = {**kind.resources.custom, **request.custom}
+    return kind.resources.model_copy(update=named).amounts()
+
+
+def check_resources(amounts: Amounts, capacity: Amounts) -> list[MemberError]:
+    """One error for each unit of which more is asked for than there will ever be."""
+    return [_too_much(unit, amounts, capacity) for unit in shortfall(amounts, capacity)]
+
+
+def _too_much(unit: str, amounts: Amounts, capacity: Amounts) -> MemberError:
+    asked = _number(unit, amounts)
+    if unit.startswith(CUSTOM_PREFIX):
+        name = unit.removeprefix(CUSTOM_PREFIX)
+        pointer = f"{SPECIFICATION}/resources/custom/{name}"
+        if unit not in capacity:
+            known = [known.removeprefix(CUSTOM_PREFIX) for known in capacity if known.startswith(CUSTOM_PREFIX)]
+            offer = f"its own units are {', '.join(sorted(known))}" if known else "it has no units of its own"
+            return MemberError(pointer, f"is not a unit of this service: {offer}")
+    else:
+        pointer = f"{SPECIFICATION}/resources/{unit}"
+    return MemberError(
+        pointer, f"asks for {asked}, this service has {_number(unit, capacity)} in all: it could never be granted"
+    )
+
+
+def _number(unit: str, amounts: Amounts) -> float:
+    wire = to_wire({unit: amounts.get(unit, 0)})
+    if unit.startswith(CUSTOM_PREFIX):
+        wire = wire["custom"]
+        unit = unit.removeprefix(CUSTOM_PREFIX)
+    number: float = wire[unit]
+    return number
