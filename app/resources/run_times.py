@@ -6,17 +6,29 @@ FIRST_GUESS_S = 1.0
 """Seconds that a task is expected to run before any task has been seen to end."""
 
 
+SLOWEST_GAIN = 1 / 16
+"""The weight of the newest run time once many are known; before that each of them counts alike."""
+
+
 @dataclass(slots=True)
 class _Observed:
     mean_s: float
     deviation_s: float
+    count: int = 1
+
+    def add(self, seconds: float) -> None:
+        self.count += 1
+        gain = max(1 / self.count, SLOWEST_GAIN)
+        error = seconds - self.mean_s
+        self.mean_s += error * gain
+        self.deviation_s += (abs(error) - self.deviation_s) * gain
 
 
 class RunTimes:
     """Smoothed run times by kind of task, in seconds.
 
-    The mean and the deviation are smoothed as RFC 6298 smooths round-trip times (gains of 1/8 and 1/4): cheap, of
-    constant size, and quick to follow a kind whose tasks become slower.
+    Mean and mean deviation are smoothed much as RFC 6298 smooths round-trip times: of constant size, cheap, and soon
+    following a kind whose tasks become slower.
     """
 
     def __init__(self) -> None:
@@ -30,11 +42,11 @@ class RunTimes:
         if seen is None:
             self._by_kind[kind] = _Observed(seconds, seconds / 2)
         else:
-            _smooth(seen, seconds)
+            seen.add(seconds)
         if self._overall is None:
             self._overall = _Observed(seconds, seconds / 2)
         else:
-            _smooth(self._overall, seconds)
+            self._overall.add(seconds)
 
     def known(self, kind: str) -> bool:
         """Whether a task of that kind has been seen to end."""
@@ -49,9 +61,3 @@ class RunTimes:
         """A time that the kind rarely exceeds (mean and four deviations); the time-out where it has not been seen."""
         seen = self._by_kind.get(kind)
         return timeout_s if seen is None else min(seen.mean_s + 4 * seen.deviation_s, timeout_s)
-
-
-def _smooth(seen: _Observed, seconds: float) -> None:
-    error = seconds - seen.mean_s
-    seen.deviation_s += (abs(error) - seen.deviation_s) / 4
-    seen.mean_s += error / 8
