@@ -85,6 +85,6 @@ $(READY): requirements-dev.lock pyproject.toml
 		echo "Making the environment in .venv with $$found (once, a minute or two)"; \
 		"$$found" -m venv --clear .venv; \
 	fi; \
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock; \
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	.venv/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements-dev.lock; \
+	.venv/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
