@@ -1,0 +1,194 @@
+"""The formats of sources: for each, the columns there are, their types, and a scan that gives their values."""
+
+import csv
+import gzip
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from app.task_types.data_processing.catalogue import Source, SourceError
+from app.task_types.data_processing.column_types import TypeName, guess, normalised, read_as
+from app.task_types.data_processing.fragment import Fragment, bound, combine, join
+from app.task_types.data_processing.options import repeated
+from app.task_types.data_processing.session import Session
+
+SAMPLE_ROWS = 10_000
+"""Rows that undeclared columns and types are told from."""
+
+_FROM_TEXT: tuple[TypeName, ...] = ("boolean", "integer", "number", "date", "timestamp")
+_FROM_JSON: dict[str, tuple[TypeName, ...]] = {
+    "text": ("date", "timestamp"),
+    "number": ("integer", "number"),
+    "boolean": ("boolean",),
+}
+
+
+class Cell(NamedTuple):
+    """One column of a scan: its text, and the value that the text reads as (null where it does not)."""
+
+    name: str
+    kind: TypeName
+    text: Fragment
+    value: Fragment
+
+
+def _told(session: Session, source: Source, names: Sequence[str], guesses: Fragment | None) -> list[TypeName]:
+    guessed = session.rows(guesses)[0] if guesses else [None] * len(names)
+    return [
+        said.type if (said := source.specification(name)) is not None else guess_
+        for name, guess_ in zip(names, guessed, strict=True)
+    ]
+
+
+def _cells(source: Source, names: Sequence[str], texts: Sequence[Fragment], kinds: Sequence[TypeName]) -> list[Cell]:
+    return [
+        Cell(name, kind, text, read_as(text, kind, source.written(name)))
+        for name, text, kind in zip(names, texts, kinds, strict=True)
+    ]
+
+
+def _check_names(source: Source, names: Sequence[str]) -> None:
+    if twice := repeated(list(names)):
+        raise SourceError(f"the source has two columns named {twice!r}")
+    if missing := [name for name in source.columns if name not in names]:
+        raise SourceError(f"the source has no column {missing[0]!r}, which the catalogue declares")
+
+
+# -- CSV --------------------------------------------------------------------------------------------
+
+
+def scan_csv(session: Session, name: str, source: Source, files: Sequence[Path]) -> tuple[Fragment, list[Cell]]:
+    """A CSV source: names from the header, which all files share, or from the catalogue."""
+    names = _header(name, source, files) if source.header else list(source.columns)
+    _check_names(source, names)
+    fields = [f"f{index}" for index in range(len(names))]
+    sample = combine("(SELECT * FROM {} LIMIT {})", _csv_rows(source, fields, files, keep=False), bound(SAMPLE_ROWS))
+    guesses = combine(
+        "SELECT {} FROM {}",
+        join(", ", [guess(Fragment(field), _FROM_TEXT) if source.specification(column) is None else Fragment("NULL")
+                    for column, field in zip(names, fields, strict=True)]),
+        sample,
+    )  # fmt: skip
+    kinds = _told(session, source, names, guesses if any(c not in source.columns for c in names) else None)
+    return _csv_rows(source, fields, files, keep=True), _cells(source, names, [Fragment(f) for f in fields], kinds)
+
+
+def _csv_rows(source: Source, fields: Sequence[str], files: Sequence[Path], *, keep: bool) -> Fragment:
+    rejects = "store_rejects = true, rejects_limit = 0" if keep else "ignore_errors = true"
+    columns = ", ".join(f"'{field}': 'VARCHAR'" for field in fields)
+    return Fragment(
+        f"read_csv(?, columns = {{{columns}}}, auto_detect = false, header = ?, delim = ?, quote = ?, escape = ?, "
+        f"nullstr = ?, {rejects})",
+        ([str(f) for f in files], source.header, source.delimiter, source.quote, source.quote, source.null_values),
+    )
+
+
+def _header(name: str, source: Source, files: Sequence[Path]) -> list[str]:
+    """The names in the first line, which has to be the same in all files."""
+    first: list[str] | None = None
+    for file in files:
+        shown = file.resolve().name
+        try:
+            with (gzip.open if file.suffix == ".gz" else open)(file, "rt", encoding="utf-8-sig", newline="") as text:
+                names = next(csv.reader(text, delimiter=source.delimiter, quotechar=source.quote), None)
+        except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
+            raise SourceError(f"the file {shown} of the source {name!r} is not readable as CSV: {error}") from error
+        if not names:
+            raise SourceError(f"the file {shown} of the source {name!r} has no header")
+        if first is not None and names != first:
+            raise SourceError(f"the file {shown} of the source {name!r} has another header than the first file")
+        first = names
+    return first or []
+
+
+# -- JSON lines -------------------------------------------------------------------------------------
+
+
+def scan_json_lines(session: Session, source: Source, paths: list[str]) -> tuple[Fragment, list[Cell]]:
+    """JSON lines: the declared columns, then the members found in the sample."""
+    names = list(source.columns) + [key for key in _keys(session, paths) if key not in source.columns]
+    if not names:
+        raise SourceError("the source has no line that is a JSON object with members")
+    pointers = ["/" + name.replace("~", "~0").replace("/", "~1") for name in names]
+    texts = [Fragment(f"l[{index + 1}]") for index in range(len(names))]
+    kinds: list[TypeName] = _told(session, source, names, _json_guesses(paths, pointers))
+    return _json_scan(paths, pointers, keep=True), _cells(source, names, texts, kinds)
+
+
+def _line_scan(paths: list[str], *, keep: bool) -> Fragment:
+    """Whole lines as one column: a control character that JSON text cannot contain is made the delimiter."""
+    rejects = "store_rejects = true, rejects_limit = 0" if keep else "ignore_errors = true"
+    return Fragment(
+        "read_csv(?, columns = {'line': 'VARCHAR'}, auto_detect = false, header = false, delim = '\x01', "
+        f"quote = '', escape = '', {rejects})",
+        (paths,),
+    )
+
+
+_OBJECT = Fragment("CASE WHEN json_valid(line) THEN json_type(line) = 'OBJECT' END")
+
+
+def _json_scan(paths: list[str], pointers: list[str], *, keep: bool) -> Fragment:
+    return combine(
+        "(SELECT line, CASE WHEN {} THEN json_extract_string(line, {}) END AS l FROM {} WHERE line IS NOT NULL)",
+        _OBJECT,
+        bound(pointers),
+        _line_scan(paths, keep=keep),
+    )
+
+
+def _keys(session: Session, paths: list[str]) -> list[str]:
+    """The members of the sampled objects, in the order in which they first come."""
+    sample = combine(
+        "SELECT line FROM {} WHERE {} LIMIT {}", _line_scan(paths, keep=False), _OBJECT, bound(SAMPLE_ROWS)
+    )
+    keyed = combine("SELECT row_number() OVER () AS r, json_keys(line) AS k FROM ({})", sample)
+    placed = combine("SELECT r, unnest(k) AS key, generate_subscripts(k, 1) AS place FROM ({})", keyed)
+    return [row[0] for row in session.rows(combine(
+        "SELECT key FROM ({}) GROUP BY key ORDER BY min(r), min_by(place, r)", placed))]  # fmt: skip
+
+
+def _json_guesses(paths: list[str], pointers: list[str]) -> Fragment:
+    """For each member one type that the JSON types of its values and their texts agree on."""
+    sample = combine(
+        "(SELECT json_type(line, {0}) AS j, json_extract_string(line, {0}) AS l FROM {1} WHERE {2} LIMIT {3})",
+        bound(pointers),
+        _line_scan(paths, keep=False),
+        _OBJECT,
+        bound(SAMPLE_ROWS),
+    )
+    columns = []
+    for index in range(1, len(pointers) + 1):
+        kind = f"j[{index}]"
+        text = Fragment(f"l[{index}]")
+        columns.append(combine(
+            f"CASE WHEN bool_and({kind} IN ('BIGINT', 'UBIGINT', 'HUGEINT', 'DOUBLE')) FILTER ({kind} <> 'NULL') "
+            "THEN {} "
+            f"WHEN bool_and({kind} = 'BOOLEAN') FILTER ({kind} <> 'NULL') THEN {{}} "
+            f"WHEN bool_and({kind} = 'VARCHAR') FILTER ({kind} <> 'NULL') THEN {{}} ELSE 'text' END",
+            guess(text, _FROM_JSON["number"]), guess(text, _FROM_JSON["boolean"]), guess(text, _FROM_JSON["text"]),
+        ))  # fmt: skip
+    return combine("SELECT {} FROM {}", join(", ", columns), sample)
+
+
+# -- Parquet ----------------------------------------------------------------------------------------
+
+
+def scan_parquet(session: Session, source: Source, paths: list[str]) -> tuple[Fragment, list[Cell]]:
+    """Parquet: names and types are the files' own; a declared type that differs is read from the text."""
+    described = session.rows(Fragment("DESCRIBE SELECT * FROM read_parquet(?)", (paths,)))
+    names = [row[0] for row in described]
+    _check_names(source, names)
+    fields = ", ".join(f"f{index}" for index in range(len(names)))
+    cells = [_typed_cell(source, row[0], Fragment(f"f{index}"), row[1]) for index, row in enumerate(described)]
+    # Renamed by position: a column's own name, which may be anything, is never part of a query.
+    return combine("(SELECT * FROM read_parquet({}) AS t({}))", bound(paths), Fragment(fields)), cells
+
+
+def _typed_cell(source: Source, name: str, column: Fragment, duckdb_type: str) -> Cell:
+    value, kind = normalised(column, duckdb_type)
+    said = source.specification(name)
+    if said is None or said.type == kind:
+        return Cell(name, kind, Fragment("CAST(NULL AS VARCHAR)"), value)
+    text = combine("CAST({} AS VARCHAR)", value)
+    return Cell(name, said.type, text, read_as(text, said.type, said.format))
