@@ -95,7 +95,7 @@ _STATEMENTS = (
     # With its owner's rights: the service itself need not be allowed to create tables.
     """
     CREATE FUNCTION prepare_history(weeks integer) RETURNS void
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
     DECLARE
         first timestamptz := date_trunc('week', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC';
         week timestamptz;
