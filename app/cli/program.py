@@ -1,14 +1,15 @@
 """The program `task-executor`: its commands, and how it ends."""
 
 import importlib
+import json
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import typer
 
-from app.cli.failures import CommandFailed
-from app.cli.output import complain
+from app.cli.failures import CommandFailed, Refused
+from app.cli.output import complain, print_raw
 
 HELP = "Task Executor: background work by HTTP. Start a service, hand it tasks, see how they go."
 SERVICE, TASKS = "The service", "Tasks"
@@ -47,6 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         program(names)(args=typed, prog_name="task-executor")
     except CommandFailed as failure:
+        if isinstance(failure, Refused) and "--json" in typed:
+            print_raw(json.dumps(failure.problem, ensure_ascii=False))
         complain(str(failure))
         sys.exit(failure.exit_code)
 

@@ -4,12 +4,15 @@ import logging
 import os
 import signal
 import socket
+from collections.abc import Callable
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+import uvicorn
 
 from app.cli.failures import CommandFailed
+from app.cli.options import DEFAULT_URL
 from app.cli.output import say
 from app.cli.startup import EXPECTED, StartGuard, listen, sentence
 from app.settings import Settings, SettingsError, variable_of
@@ -42,7 +45,7 @@ def serve(
         form = settings.server.log_format
         configure(settings.server.log_level, json=None if form == "auto" else form == "json")
         try:
-            _run(server_socket)
+            _run(settings, server_socket)
         except _Told:
             logger.info("the service has stopped")
         finally:
@@ -62,27 +65,29 @@ def _stop_on_signals() -> None:
         signal.signal(number, stop)
 
 
-def _run(server_socket: socket.socket) -> None:
+def _run(settings: Settings, server_socket: socket.socket) -> None:
     """Serves on the socket until a signal comes. Raises CommandFailed where the service cannot start."""
-    # Loaded here: client commands start without the framework.
-    import uvicorn  # noqa: PLC0415 - see above
-
+    # Loaded here: the program's help lists this command without the framework.
     from app.main import create_app  # noqa: PLC0415 - see above
 
-    class Server(uvicorn.Server):
-        """Says where it is once it answers."""
-
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            if self.started:
-                _welcome(server_socket)
-
     try:
-        guard = StartGuard(create_app())
+        application = create_app(settings)
     except EXPECTED as error:
         raise CommandFailed(sentence(error)) from None
-    config = uvicorn.Config(
+    guard = StartGuard(application)
+    server = _Server(_config(guard), lambda: _welcome(server_socket), lambda: _not_ready(application.state))
+    try:
+        server.run(sockets=[server_socket])
+    except SystemExit:
+        if guard.failure is not None:
+            raise CommandFailed(guard.failure) from None
+        raise
+
+
+def _config(guard: StartGuard) -> uvicorn.Config:
+    return uvicorn.Config(
         guard,
+        interface="asgi3",
         loop="uvloop",
         http="httptools",
         ws="none",
@@ -93,22 +98,42 @@ def _run(server_socket: socket.socket) -> None:
         proxy_headers=False,
         timeout_graceful_shutdown=CLOSE_CONNECTIONS_S,
     )
-    try:
-        Server(config).run(sockets=[server_socket])
-    except SystemExit:
-        if guard.failure is not None:
-            raise CommandFailed(guard.failure) from None
-        raise
+
+
+class _Server(uvicorn.Server):
+    """Calls `started` once it answers, and `told` the moment that a signal tells it to stop."""
+
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None], told: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._tell_started = started
+        self._tell_told = told
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._tell_started()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._tell_told()
+        super().handle_exit(sig, frame)
+
+
+def _not_ready(state: Any) -> None:
+    """/readyz and held answers learn of the end at once, not only when the last connection has closed."""
+    service = getattr(state, "service", None)
+    if service is not None:
+        service.ready = False
 
 
 def _welcome(server_socket: socket.socket) -> None:
     host, port = server_socket.getsockname()[:2]
     shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not listened on
     url = f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
+    option = "" if url == DEFAULT_URL else f" --url {url}"
     say(
         f"\nTask Executor is ready at {url}\n"
         f"  Try it in the browser   {url}/docs\n"
         f"  Get a token             task-executor token\n"
-        f"  Submit a first task     task-executor submit --type echo --param greeting=hello --wait\n"
+        f"  Submit a first task     task-executor submit --type echo --param greeting=hello --wait{option}\n"
         f"  Stop                    Ctrl-C (running tasks are finished or handed back)\n"
     )
