@@ -86,11 +86,28 @@ class Holder:
 
 
 @pytest.fixture
-def data_dir() -> Iterator[Path]:
-    """A short path (pytest's own is too long for a socket), removed with everything in it."""
+def new_data_dir() -> Iterator[Path]:
+    """Not yet made. A short path (pytest's own is too long for a socket), removed with everything in it."""
     folder = Path(tempfile.mkdtemp(prefix="embedded-"))
     yield folder / "data"
     shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def made() -> Iterator[Path]:
+    """A data directory after its first start, which is the slow one."""
+    folder = Path(tempfile.mkdtemp(prefix="embedded-"))
+    holder = Holder(folder)
+    assert holder.stop() == 0
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def data_dir(made: Path, new_data_dir: Path) -> Path:
+    """A copy of it."""
+    shutil.copytree(made, new_data_dir)
+    return new_data_dir
 
 
 async def query(url: str, statement: str) -> object:
@@ -106,8 +123,8 @@ def is_gone(process: psutil.Process) -> bool:
     return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
-async def test_first_start_makes_a_durable_utf8_database_with_checksums(data_dir: Path) -> None:
-    async with EmbeddedPostgres(data_dir) as postgres:
+async def test_first_start_makes_a_durable_utf8_database_with_checksums(new_data_dir: Path) -> None:
+    async with EmbeddedPostgres(new_data_dir) as postgres:
         assert make_url(postgres.url).drivername == "postgresql+asyncpg"
         assert make_url(postgres.url).database == "task_executor"
         for setting, value in {
@@ -145,8 +162,8 @@ async def test_listens_on_a_private_unix_socket_and_never_on_tcp(data_dir: Path)
 
 
 @pytest.mark.parametrize("name", ["x" * LONGEST_SOCKET_DIRECTORY, "with, comma and: colon 'ü"])
-async def test_a_path_that_cannot_hold_a_socket_gets_one_elsewhere(data_dir: Path, name: str) -> None:
-    async with EmbeddedPostgres(data_dir / name) as postgres:
+async def test_a_path_that_cannot_hold_a_socket_gets_one_elsewhere(new_data_dir: Path, name: str) -> None:
+    async with EmbeddedPostgres(new_data_dir / name) as postgres:
         folder = Path(str(make_url(postgres.url).query["host"]))
         assert folder.parent == Path(tempfile.gettempdir())
         assert folder.stat().st_mode & 0o777 == 0o700
@@ -232,25 +249,25 @@ async def test_a_stale_postmaster_file_with_a_process_id_that_is_anothers_now(da
         assert await query(postgres.url, "SELECT 1") == 1
 
 
-async def test_a_half_made_cluster_is_made_again(data_dir: Path) -> None:
-    half = data_dir / "postgres" / "cluster.new"
+async def test_a_half_made_cluster_is_made_again(new_data_dir: Path) -> None:
+    half = new_data_dir / "postgres" / "cluster.new"
     half.mkdir(parents=True)
     (half / "PG_VERSION").write_text("18\n")
-    async with EmbeddedPostgres(data_dir) as postgres:
+    async with EmbeddedPostgres(new_data_dir) as postgres:
         assert await query(postgres.url, "SELECT 1") == 1
     assert not half.exists()
 
 
-async def test_a_cluster_of_another_major_version_is_refused(data_dir: Path) -> None:
-    cluster = data_dir / "postgres" / "cluster"
+async def test_a_cluster_of_another_major_version_is_refused(new_data_dir: Path) -> None:
+    cluster = new_data_dir / "postgres" / "cluster"
     cluster.mkdir(parents=True)
     (cluster / "PG_VERSION").write_text("16\n")
     with pytest.raises(EmbeddedPostgresError, match=r"made by Postgres 16, this release brings 18"):
-        await EmbeddedPostgres(data_dir).start()
+        await EmbeddedPostgres(new_data_dir).start()
     # The refusal has let go of the directory.
     (cluster / "PG_VERSION").unlink()
     cluster.rmdir()
-    async with EmbeddedPostgres(data_dir) as postgres:
+    async with EmbeddedPostgres(new_data_dir) as postgres:
         assert await query(postgres.url, "SELECT 1") == 1
 
 
@@ -262,18 +279,18 @@ async def test_a_broken_cluster_says_what_postgres_said(data_dir: Path) -> None:
         await EmbeddedPostgres(data_dir).start()
 
 
-async def test_a_data_directory_that_is_a_file_is_refused(data_dir: Path) -> None:
-    data_dir.write_text("")
+async def test_a_data_directory_that_is_a_file_is_refused(new_data_dir: Path) -> None:
+    new_data_dir.write_text("")
     with pytest.raises(EmbeddedPostgresError, match="is not a directory"):
-        await EmbeddedPostgres(data_dir).start()
+        await EmbeddedPostgres(new_data_dir).start()
 
 
 async def test_a_platform_without_binaries_is_told_to_bring_a_database(
-    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+    new_data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server, "MAJOR", 99)
     with pytest.raises(EmbeddedPostgresError, match="set DATABASE_URL"):
-        EmbeddedPostgres(data_dir)
+        EmbeddedPostgres(new_data_dir)
 
 
 @pytest.mark.parametrize(
@@ -281,59 +298,59 @@ async def test_a_platform_without_binaries_is_told_to_bring_a_database(
     [("size=20m", "is full"), ("size=200m,ro", "is on a read-only file system")],
     ids=["full", "read-only"],
 )
-async def test_a_disk_that_cannot_be_written_is_named(data_dir: Path, options: str, sentence: str) -> None:
+async def test_a_disk_that_cannot_be_written_is_named(new_data_dir: Path, options: str, sentence: str) -> None:
     need_root()
     mount, unmount = need_program("mount"), need_program("umount")
-    data_dir.mkdir()
-    if subprocess.run([mount, "-t", "tmpfs", "-o", options, "none", data_dir], check=False).returncode:
+    new_data_dir.mkdir()
+    if subprocess.run([mount, "-t", "tmpfs", "-o", options, "none", new_data_dir], check=False).returncode:
         pytest.skip("needs the right to mount a small disk")
     try:
         with pytest.raises(EmbeddedPostgresError, match=sentence):
-            await EmbeddedPostgres(data_dir).start()
+            await EmbeddedPostgres(new_data_dir).start()
     finally:
-        subprocess.run([unmount, data_dir], check=True)
+        subprocess.run([unmount, new_data_dir], check=True)
 
 
 async def test_root_without_user_namespaces_uses_another_account(
-    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+    new_data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Most containers forbid namespaces. The folder above is root's alone, as /root is, and stays so."""
     need_root()
     every = identity._candidates()
     monkeypatch.setattr(identity, "_candidates", lambda: [one for one in every if one.kind == "account"])
-    async with EmbeddedPostgres(data_dir) as postgres:
+    async with EmbeddedPostgres(new_data_dir) as postgres:
         assert postgres.process_id is not None
         assert psutil.Process(postgres.process_id).uids().effective != 0
         assert await query(postgres.url, "SELECT 1") == 1
-        assert data_dir.parent.stat().st_mode & 0o777 == 0o700
-        assert data_dir.parent.stat().st_uid == 0
+        assert new_data_dir.parent.stat().st_mode & 0o777 == 0o700
+        assert new_data_dir.parent.stat().st_uid == 0
     monkeypatch.undo()
-    async with EmbeddedPostgres(data_dir) as postgres:
+    async with EmbeddedPostgres(new_data_dir) as postgres:
         assert await query(postgres.url, "SELECT 1") == 1, "the files follow when the account changes"
 
 
-async def test_no_account_that_works_is_one_clear_sentence(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_account_that_works_is_one_clear_sentence(new_data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     need_root()
     monkeypatch.setattr(identity, "_candidates", list)
     with pytest.raises(EmbeddedPostgresError, match="start the service as an ordinary user, or set DATABASE_URL"):
-        await EmbeddedPostgres(data_dir).start()
+        await EmbeddedPostgres(new_data_dir).start()
 
 
-def test_an_ordinary_user_runs_it_and_root_may_take_over(data_dir: Path) -> None:
+def test_an_ordinary_user_runs_it_and_root_may_take_over(new_data_dir: Path) -> None:
     need_root()
     setpriv = need_program("setpriv")
     python = system_python()
-    data_dir.parent.chmod(0o711)
-    data_dir.mkdir()
-    os.chown(data_dir, 65534, 65534)
+    new_data_dir.parent.chmod(0o711)
+    new_data_dir.mkdir()
+    os.chown(new_data_dir, 65534, 65534)
     prefix = (setpriv, "--reuid", "65534", "--regid", "65534", "--clear-groups")
-    holder = Holder(data_dir, *prefix, python=python, PYTHONPATH=os.pathsep.join(path for path in sys.path if path))
+    holder = Holder(new_data_dir, *prefix, python=python, PYTHONPATH=os.pathsep.join(path for path in sys.path if path))
     assert holder.said.startswith("postgresql+asyncpg://"), holder.said
     assert holder.postmaster.uids().effective == 65534
     assert holder.stop() == 0
 
     async def take_over() -> object:
-        async with EmbeddedPostgres(data_dir) as postgres:
+        async with EmbeddedPostgres(new_data_dir) as postgres:
             return await query(postgres.url, "SELECT 1")
 
     assert asyncio.run(take_over()) == 1
