@@ -53,7 +53,7 @@ async def get_resources(request: Request) -> Response:
     nodes = {node.node_id: node.resources for node in await service.nodes.all()}
     # A node's own account is fresher than what it last reported.
     nodes[service.node_id] = service.manager.snapshot()
-    answer = {"total": _total(list(nodes.values())), "nodes": [{"node": name, **each} for name, each in nodes.items()]}
+    answer = {**_total(list(nodes.values())), "nodes": [{"node": name, **each} for name, each in nodes.items()]}
     return JsonAnswer(200, orjson.dumps(answer))
 
 
