@@ -1,5 +1,7 @@
 """Backfill: what may go ahead of the blocked head of the queue, because it does not put its start off."""
 
+from dataclasses import replace
+from math import inf
 from typing import NamedTuple
 
 from app.resources.allocations import Allocations
@@ -43,6 +45,11 @@ class Backfill:
                 break
         return None
 
+    def granted_in_order(self) -> None:
+        """Somebody was granted resources in the ordinary order: what the reservation rests on has changed."""
+        if self._reservation is not None:
+            self._reservation = replace(self._reservation, renew_at=-inf)
+
     def _candidates(self, level: Level, head: Entry, now: float) -> list[_Candidate]:
         """The first entry of each shape that fits and is harmless."""
         found = []
@@ -59,7 +66,7 @@ class Backfill:
         return found
 
     def _reserved(self, head: Entry, now: float) -> Reservation:
-        """The head's reservation. Computed only when something might pass, and again once it is a tenth older."""
+        """The head's reservation. Computed only when something might pass, and again when it is due."""
         known = self._reservation
         if known is not None and known.task_id == head.request.task_id and now < known.renew_at:
             return known

@@ -101,8 +101,7 @@ class Level:
     def ahead_of(self, entry: Entry) -> tuple[int, float]:
         """How many in this priority come before the entry, and their cost. Costs O(lanes + the lane's own entries)."""
         lane = entry.lane
-        own = lane.entries.before(entry.due)
-        count, cost = len(own), sum(other.cost for other in own)
+        count, cost = lane.entries.before(entry.due)
         tag = lane.tag + cost / lane.weight
         for other in self.lanes.values():
             if other is not lane and other.entries.waiting:

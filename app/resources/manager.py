@@ -162,6 +162,8 @@ class ResourceManager:
                 break
             grants.append(self._allocations.grant(entry.request, now, entry.lane, entry.cost))
             self._queue.take(entry, now, in_order=in_order)
+            if in_order:
+                self._backfill.granted_in_order()
             del self._entries[entry.request.task_id]
         return grants
 

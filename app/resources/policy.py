@@ -15,6 +15,9 @@ from app.protocol.resources import Amounts, shortfall
 MOST_POSTPONEMENTS = 3
 """How often a promise that did not come true is made anew before nothing may pass the task any more."""
 
+SOONEST_RENEWAL_S = 0.01
+LATEST_RENEWAL_S = 1.0
+
 
 class Holding(NamedTuple):
     """What a running task holds, and when it is expected to give it back."""
@@ -116,5 +119,5 @@ def reserve(task_id: str, fit: Fit, now: float, earlier: Reservation | None = No
             postponed += 1
         else:
             starts_at = earlier.starts_at
-    renew_at = now + max((starts_at - now) / 10, 0.01)
+    renew_at = now + min(max((starts_at - now) / 10, SOONEST_RENEWAL_S), LATEST_RENEWAL_S)
     return Reservation(task_id, starts_at, fit.spare, renew_at, postponed)

@@ -104,6 +104,16 @@ def test_what_is_ahead_is_counted() -> None:
     assert queue.ahead_of(second) == (4, 5.0)
 
 
+def test_in_a_very_long_lane_the_position_is_a_good_guess() -> None:
+    queue = FairQueue(Aging(60, 10), {})
+    entries = [queue.add(request(number), 1.0, 0.0) for number in range(30_000)]
+    for number in (0, 10_000, 29_999):
+        ahead = queue.ahead_of(entries[number])
+        assert abs(ahead.requests - number) < 300
+        assert ahead.requests < 30_000
+        assert abs(ahead.cost - number) < 300
+
+
 def test_many_submitters_who_come_and_go_are_forgotten() -> None:
     queue = queue_of(request(0, "stays", deadline=None))
     level = next(queue.levels())
