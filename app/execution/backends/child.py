@@ -42,6 +42,17 @@ class Answer:
     trace: str | None = None
 
 
+class StandardErrorHandler(logging.Handler):
+    """Logs to the standard error of the moment, since handlers may close or replace that stream."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Called by logging."""
+        try:
+            sys.stderr.write(self.format(record) + "\n")
+        except Exception:  # noqa: BLE001 - whatever stands there now; a log line must not fail a handler
+            self.handleError(record)
+
+
 class Child:
     """Runs attempts, until the service closes the channel."""
 
@@ -150,7 +161,9 @@ def main() -> NoReturn:
     faulthandler.enable()
     connection = socket.socket(fileno=int(sys.argv[1]))
     connection.set_inheritable(False)
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(
+        level=logging.INFO, handlers=[StandardErrorHandler()], format="%(levelname)s %(name)s: %(message)s"
+    )
     channel = Channel(connection)
     hello = channel.receive()
     if isinstance(hello, Hello):

@@ -99,6 +99,7 @@ class ChildProcess(asyncio.Protocol):
         finally:
             self._watch.cancel()
             stopping.over()
+            self._output.finish()
             self._attempt = self._answer = None
         if answer is None:
             outcome: Outcome = died(

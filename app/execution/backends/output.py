@@ -12,6 +12,8 @@ MAX_BYTES = 262_144
 
 MAX_LINE_BYTES = 4_096
 PIPE_BYTES = 65_536
+"""What a pipe holds at most (pipe(7))."""
+
 PAUSE_S = 0.02
 """How long a child that prints more than that is not read. It then waits in its own write; nobody else does."""
 
@@ -31,16 +33,20 @@ class OutputLog(asyncio.Protocol):
 
     def begin(self, task_id: str, attempt: int) -> None:
         """What comes from now on belongs to this attempt."""
-        self._flush()
         self._extra = {"task_id": task_id, "attempt": attempt}
         self._lines_left, self._bytes_left = MAX_LINES, MAX_BYTES
 
-    def close(self) -> None:
-        """The child is gone: reads what is left, which tells most where it crashed."""
+    def finish(self) -> None:
+        """The attempt is over and writes no more: what it has written is in the pipe, and belongs to it."""
         if self._transport is not None and not self._transport.is_closing():
             with suppress(OSError):
-                # Nobody writes any more, so this is all; at most what a pipe holds.
                 self.data_received(self._pipe.read(PIPE_BYTES) or b"")
+        self._flush()
+
+    def close(self) -> None:
+        """The child is gone. Its last words tell most where it crashed."""
+        self.finish()
+        if self._transport is not None:
             self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -62,7 +68,7 @@ class OutputLog(asyncio.Protocol):
         *lines, self._partial = (self._partial + data).split(b"\n", self._lines_left)
         for line in lines:
             self._log(line)
-        if len(self._partial) > MAX_LINE_BYTES:
+        if self._lines_left > 0 and len(self._partial) > MAX_LINE_BYTES:
             self._flush()
         if self._lines_left <= 0 or self._bytes_left <= 0:
             self._partial = b""
