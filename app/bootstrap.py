@@ -117,9 +117,7 @@ class _Assembly:
         self.timeouts = AllocationTimeouts(
             self.dispatcher, self.manager, recorder, _allocation_rules(execution), clock=time.time
         )
-        self.cancellation = Cancellation(
-            self.dispatcher, self.leases, self.journal, self.reader, tell=self.news.tell
-        )
+        self.cancellation = Cancellation(self.dispatcher, self.leases, self.journal, self.reader, tell=self.news.tell)
         self.submission = SubmissionHandler(
             self.journal,
             self.queries,

@@ -22,7 +22,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     Without `settings` they are read from the environment at the start.
     """
-
     metrics = Metrics(VERSION)
 
     @asynccontextmanager

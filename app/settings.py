@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
-
+from pydantic_settings import SettingsError as PydanticSettingsError
 
 PREFIX = "TASK_EXECUTOR_"
 
@@ -118,8 +118,8 @@ class Settings:
             self.security = SecuritySettings()
         except ValidationError as error:
             raise SettingsError(_sentence(error)) from None
-        except Exception as error:
-            # pydantic-settings raises its own error for a value that is not JSON where JSON is due.
+        except PydanticSettingsError as error:
+            # A value that is not JSON where JSON is due.
             raise SettingsError(str(error)) from None
 
 

@@ -6,7 +6,7 @@ from sqlalchemy import Connection
 from app.storage.tables import metadata
 
 
-def _is_ours(_object: object, name: str | None, kind: str, _reflected: bool, _other: object) -> bool:
+def _is_ours(_object: object, name: str | None, kind: str, _reflected: object, _other: object) -> bool:
     """Partitions of history come and go by themselves; they are no part of the model."""
     return not (kind == "table" and name is not None and name.startswith("history_"))
 

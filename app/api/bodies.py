@@ -4,6 +4,8 @@ from starlette.requests import ClientDisconnect, Request
 
 from app.api.problems import Problem
 
+MAX_LENGTH_DIGITS = 15
+
 
 async def read_json_body(request: Request, limit: int) -> bytes:
     """The bytes of a JSON body. Raises a 415 or 413 problem; reading stops at the limit."""
@@ -14,7 +16,7 @@ async def read_json_body(request: Request, limit: int) -> bytes:
     if kind != b"application/json":
         raise Problem(415, "unsupported-media-type", "Send the body as Content-Type: application/json.")
     length = headers.get(b"content-length", b"0")
-    if len(length) > 15 or (length.isdigit() and int(length) > limit):
+    if len(length) > MAX_LENGTH_DIGITS or (length.isdigit() and int(length) > limit):
         raise _too_large(limit)
     return await _read(request, limit)
 

@@ -40,7 +40,7 @@ def idempotency_key_of(request: Request) -> str | None:
     if not values:
         return None
     key = values[0].strip()
-    if len(key) >= 2 and key[0] == key[-1] == '"':
+    if len(key) > 1 and key[0] == key[-1] == '"':
         key = key[1:-1]
     if len(values) > 1 or not _KEY.fullmatch(key) or len(key) > MAX_KEY_LENGTH:
         raise Problem(

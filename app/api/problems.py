@@ -7,6 +7,7 @@ import itertools
 import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
 from typing import Any
 
 import orjson
@@ -94,9 +95,7 @@ NOT_FOUND = Problem(404, "not-found", "There is no such resource, or it is not y
 
 def _invalid_task(error: InvalidTask) -> Problem:
     members = {"task_id": error.task_id} if error.task_id else {}
-    return Problem(
-        422, "invalid-task", "The task is not acceptable; see errors.", errors=error.errors, members=members
-    )
+    return Problem(422, "invalid-task", "The task is not acceptable; see errors.", errors=error.errors, members=members)
 
 
 def _key_reused(error: KeyReused) -> Problem:
@@ -130,7 +129,7 @@ def _request_invalid(error: RequestValidationError) -> Problem:
 
 
 def _http(error: HTTPException) -> Problem:
-    if error.status_code == 404:
+    if error.status_code == HTTPStatus.NOT_FOUND:
         return NOT_FOUND
     kind = TITLES.get(error.status_code, "error").lower().replace(" ", "-")
     return Problem(error.status_code, kind, str(error.detail), headers=error.headers)
@@ -140,9 +139,7 @@ _TABLE: dict[type[Exception], Callable[[Any], Problem]] = {
     Problem: lambda error: error,
     InvalidToken: lambda _error: UNAUTHENTICATED,
     NotJson: lambda error: Problem(400, "not-json", _sentence(error)),
-    ForbiddenJson: lambda error: Problem(
-        422, "forbidden-json", _sentence(error), errors=[MemberError("", str(error))]
-    ),
+    ForbiddenJson: lambda error: Problem(422, "forbidden-json", _sentence(error), errors=[MemberError("", str(error))]),
     InvalidTask: _invalid_task,
     KeyReused: _key_reused,
     # The key was taken a moment ago by a task that has been rejected or pruned since: a repetition will do.
@@ -172,8 +169,12 @@ def problem_response(error: Exception, path: str) -> Response:
     A refused token's is the path instead: one and the same body for every cause.
     """
     problem = problem_of(error)
-    instance = path if problem.status == 401 else f"urn:task-executor:request:{_process}-{next(_numbers):x}"
-    if problem.status >= 500:
+    instance = (
+        path
+        if problem.status == HTTPStatus.UNAUTHORIZED
+        else f"urn:task-executor:request:{_process}-{next(_numbers):x}"
+    )
+    if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.warning("answered %d", problem.status, extra={"instance": instance, "path": path})
     body = problem.as_dict(instance)
     return Response(

@@ -10,12 +10,12 @@ from app.protocol.roles import Principal
 from app.protocol.states import QUEUED
 from app.protocol.task import Task
 
-_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
+TASK_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
 
 
 async def visible_task(service: Service, principal: Principal, task_id: str) -> Task:
     """The task, if it is there and the caller's own (or the caller an admin). Raises the 404 problem."""
-    if not _UUID.fullmatch(task_id):
+    if not TASK_ID.fullmatch(task_id):
         raise NOT_FOUND
     task = await service.reader.get(task_id)
     if task is None or not (principal.admin or task.submitter == principal.subject):

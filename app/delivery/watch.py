@@ -5,6 +5,7 @@ Woken by the journal's commits in this process and by other nodes' notifications
 
 import asyncio
 from collections.abc import Iterable
+from typing import Self
 
 
 class Watch:
@@ -35,7 +36,7 @@ class Subscription:
         self._task_id = task_id
         self._future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def __enter__(self) -> "Subscription":
+    def __enter__(self) -> Self:
         self._waiting.setdefault(self._task_id, set()).add(self._future)
         return self
 

@@ -146,9 +146,7 @@ class Dispatcher:
         """One claim; answers whether another may bring more."""
         if self._manager.waiting_count >= PENDING_LIMIT:
             return False
-        full = [
-            amounts_text(amounts) for amounts, count in self._manager.pending_by_shape() if count >= SHAPE_WINDOW
-        ]
+        full = [amounts_text(amounts) for amounts, count in self._manager.pending_by_shape() if count >= SHAPE_WINDOW]
         announced = self._announced
         tasks = await self._leases.claim(CLAIM_LIMIT, self._types, full)
         self.adopt(tasks)
@@ -253,5 +251,3 @@ class Dispatcher:
 
     def _attempts(self) -> list[asyncio.Task[None]]:
         return [holding.attempt for holding in self.holdings.values() if holding.attempt is not None]
-
-

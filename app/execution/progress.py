@@ -48,9 +48,7 @@ class ProgressPump:
     async def _store(self, fraction: float, details: dict[str, Any]) -> None:
         self._latest = None
         try:
-            await self._recorder.record(
-                self._holding, lambda task, now: task.report_progress(now, fraction, details)
-            )
+            await self._recorder.record(self._holding, lambda task, now: task.report_progress(now, fraction, details))
         except Conflict:
             self._holding.lost = True
             raise

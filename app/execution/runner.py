@@ -17,7 +17,7 @@ from app.execution.holding import Holding, Recorder, Step
 from app.execution.progress import ProgressPump
 from app.execution.retry import Complete, Decision, GiveUp, HandBack, RetryAt, decide
 from app.protocol.reasons import Reason
-from app.protocol.resources import Resources, to_wire
+from app.protocol.resources import resources_of
 from app.protocol.task import Task
 from app.resources.request import Grant
 from app.storage.errors import Conflict
@@ -83,7 +83,7 @@ class Runner:
             number=task.attempt,
             kind=kind,
             parameters=holding.parameters,
-            allocation=Resources.model_construct(**_members(grant)),
+            allocation=resources_of(grant.amounts),
             deadline=datetime.now(UTC) + timedelta(seconds=limit_s),
             on_progress=pump.report,
             stop=holding.stop,
@@ -126,7 +126,3 @@ def _time_limit(task: Task, now: datetime) -> tuple[float, Reason]:
         if left_s < task.timeout_s:
             return max(0.0, left_s), Reason.DEADLINE_EXCEEDED
     return task.timeout_s, Reason.TIMED_OUT
-
-
-def _members(grant: Grant) -> dict[str, object]:
-    return {"cpu": 0, "memory_mb": 0, "gpu": 0, "custom": {}, **to_wire(grant.amounts)}

@@ -71,7 +71,7 @@ class Rescuer:
         self._rescued = rescued
 
     async def recover_own(self) -> None:
-        """At start, where no other process of this node can live: what the last one held need not wait for its lease."""
+        """At start, where no other process of this node can live: what the last one held is taken over at once."""
         while tasks := await self._leases.take_own(BATCH):
             await self._settle(tasks)
 
@@ -88,8 +88,13 @@ class Rescuer:
         for task in started:
             self._step_after_loss(task, datetime.now(UTC))
         await _commit_each(self._journal, started)
-        self._dispatcher.adopt([task for task in tasks if task.state in (State.RESOURCE_ALLOCATION, State.WAITING)
-                                and task.lease_owner is not None])
+        self._dispatcher.adopt(
+            [
+                task
+                for task in tasks
+                if task.state in (State.RESOURCE_ALLOCATION, State.WAITING) and task.lease_owner is not None
+            ]
+        )
         if started:
             self._dispatcher.look()
 

@@ -63,10 +63,19 @@ def to_wire(amounts: Amounts) -> dict[str, Any]:
     return wire
 
 
+def resources_of(amounts: Amounts) -> Resources:
+    """Amounts as a vector. They come from a checked request: nothing is checked again."""
+    wire = to_wire(amounts)
+    return Resources.model_construct(
+        cpu=wire.get("cpu", 0),
+        memory_mb=wire.get("memory_mb", 0),
+        gpu=wire.get("gpu", 0),
+        custom=wire.get("custom", {}),
+    )
+
+
 def shortfall(request: Amounts, available: Amounts) -> Amounts:
     """What is missing for the request to be granted; empty where it fits."""
     return {
-        unit: amount - available.get(unit, 0)
-        for unit, amount in request.items()
-        if amount > available.get(unit, 0)
+        unit: amount - available.get(unit, 0) for unit, amount in request.items() if amount > available.get(unit, 0)
     }

@@ -10,19 +10,13 @@ from datetime import datetime
 from json.encoder import encode_basestring as quote
 from typing import Any
 
-from pydantic_core import to_json
-
 from app.protocol.history import GENESIS, ROUTES, Item, MessageName, link
 from app.protocol.messages import RetryPolicy
 from app.protocol.reasons import Reason
 from app.protocol.resources import Amounts, to_wire
 from app.protocol.states import State, check_transition
+from app.protocol.status import json_text, status_json
 from app.protocol.times import format_time
-
-
-def json_text(value: Any) -> str:
-    """Compact JSON of a value; NaN and infinities, which JSON does not have, become null."""
-    return to_json(value, inf_nan_mode="null").decode()
 
 
 @dataclass(slots=True, frozen=True)
@@ -83,11 +77,12 @@ class Task:
 
     _guard: int | None = None
     _items: list[Item] = field(default_factory=list)
-    _identity_json: str | None = None
+    identity_json: str | None = None
+    """The part of the status that never changes, once it has been rendered."""
 
     # -- the submission ---------------------------------------------------------------------------
 
-    def submit(self, now: datetime, valid: bool) -> None:
+    def submit(self, now: datetime, *, valid: bool) -> None:
         """SubmitTask has been received.
 
         A message that is turned down is read and found wanting in one step, with no message between: its
@@ -165,8 +160,9 @@ class Task:
         self._end(now, State.COMPLETED, None, None)
         self._tell(MessageName.TASK_COMPLETED, now)
 
-    def retry_later(self, now: datetime, run_at: datetime, reason: Reason, error: dict[str, Any],
-                    used: dict[str, float]) -> None:
+    def retry_later(
+        self, now: datetime, run_at: datetime, reason: Reason, error: dict[str, Any], used: dict[str, float]
+    ) -> None:
         """The attempt failed and another is due at `run_at`."""
         self._release(now, used)
         self.error_json = json_text(error)
@@ -263,47 +259,10 @@ class Task:
         self.sequence += 1
         self.updated_at = now
         sender, recipient = ROUTES[name]
-        item = Item(
-            self.sequence, name, sender, recipient, now, self.state, message, self.head_hash, ""
-        )
+        item = Item(self.sequence, name, sender, recipient, now, self.state, message, self.head_hash, "")
         self.head_hash = link(self.task_id, item)
         self._items.append(item._replace(hash=self.head_hash))
 
-    # -- what the submitter is told ---------------------------------------------------------------
-
     def status_json(self, waiting_json: str | None = None) -> str:
-        """The task_status message (protocol, "Message Types") as compact JSON text.
-
-        Put together from parts: five messages of a task's life are of this kind, and its identity never
-        changes. `waiting_json` is a fresher explanation of why it waits than the one stored.
-        """
-        identity = self._identity_json
-        if identity is None:
-            identity = self._identity_json = self._render_identity()
-        started = f'"{format_time(self.started_at)}"' if self.started_at else "null"
-        finished = f'"{format_time(self.finished_at)}"' if self.finished_at else "null"
-        progress = "null" if self.progress is None else json_text(self.progress)
-        reason = f'"{self.reason}"' if self.reason else "null"
-        moment = format_time(self.updated_at or self.submitted_at)
-        return (
-            f'{{"type":"task_status","header":{{"message_id":"{self.task_id}.{self.sequence}",'
-            f'"reference_id":{quote(self.message_id)},"timestamp":"{moment}"}},'
-            f'"body":{{"status":"{self.state}","progress":{progress},"details":{{{identity}'
-            f'"attempt":{self.attempt},"started_at":{started},"finished_at":{finished},"sequence":{self.sequence},'
-            f'"resources":{{"requested":{json_text(to_wire(self.requested))},'
-            f'"allocated":{json_text(to_wire(self.allocated)) if self.allocated else "{}"},'
-            f'"used":{json_text(self.used) if self.used else "{}"}}},'
-            f'"progress_details":{self.progress_details_json or "null"},'
-            f'"waiting":{waiting_json or self.waiting_json or "null"},"reason":{reason},'
-            f'"error":{self.error_json or "null"},"result":{self.result_json or "null"}}}}}}}'
-        )
-
-    def _render_identity(self) -> str:
-        deadline = f'"{format_time(self.deadline)}"' if self.deadline else "null"
-        retry_of = f'"{self.retry_of}"' if self.retry_of else "null"
-        return (
-            f'"task_id":"{self.task_id}","type":{quote(self.type)},"priority":{self.priority},"deadline":{deadline},'
-            f'"submitter":{quote(self.submitter)},"submitted_at":"{format_time(self.submitted_at)}",'
-            f'"labels":{json_text(self.labels) if self.labels else "{}"},"retry_of":{retry_of},'
-            f'"max_attempts":{self.retry.max_attempts},'
-        )
+        """The task_status message as it stands; `waiting_json` is a fresher account of why it waits."""
+        return status_json(self, waiting_json)

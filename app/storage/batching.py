@@ -56,13 +56,11 @@ class Batcher(Generic[Item, Result]):
     async def _answers(self, items: list[Item]) -> list[Result | Exception]:
         try:
             return await self._run(items)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - each caller gets it raised
             return [error] * len(items)
 
     @staticmethod
-    def _resolve(
-        batch: list[tuple[Item, "asyncio.Future[Result]"]], answers: list[Result | Exception]
-    ) -> None:
+    def _resolve(batch: list[tuple[Item, "asyncio.Future[Result]"]], answers: list[Result | Exception]) -> None:
         for (_, future), answer in zip(batch, answers, strict=True):
             if future.done():
                 continue

@@ -89,9 +89,7 @@ class Leases:
 
         `blocked_shapes` are requests of which the node holds enough that it cannot grant.
         """
-        rows = await self._claims.fetch(
-            _CLAIM, self.node_id, self.lease_s, limit, list(types), list(blocked_shapes)
-        )
+        rows = await self._claims.fetch(_CLAIM, self.node_id, self.lease_s, limit, list(types), list(blocked_shapes))
         return _tasks(rows)
 
     async def take_expired(self, limit: int) -> list[Task]:

@@ -27,9 +27,7 @@ HOT_PLAN = {
 class Database:
     """One Postgres. `pool_size` connections are shared; the journal and the reader have their own besides."""
 
-    def __init__(
-        self, url: str, *, pool_size: int = 10, statement_timeout_s: float = STATEMENT_TIMEOUT_S
-    ) -> None:
+    def __init__(self, url: str, *, pool_size: int = 10, statement_timeout_s: float = STATEMENT_TIMEOUT_S) -> None:
         self.url = async_url(url)
         arguments = {
             "timeout": CONNECT_TIMEOUT_S,
@@ -91,13 +89,14 @@ class DedicatedConnection:
         try:
             if self._connection is None or self._connection.is_closed():
                 self._connection = await asyncpg.connect(self._dsn, **self._arguments)
-            return await self._connection.fetch(statement, *arguments)
+            rows: list[asyncpg.Record] = await self._connection.fetch(statement, *arguments)
         except Exception as error:
             if not is_unavailable(error):
                 raise
             # A connection in doubt is not used again: a late answer would be taken for the next one's.
             self.terminate()
             raise StorageUnavailable(str(error)) from error
+        return rows
 
     def terminate(self) -> None:
         """Drops the connection without a word."""

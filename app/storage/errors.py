@@ -1,13 +1,14 @@
 """What can go wrong with the database, as the other rooms see it.
 
-    StorageError
-    ├── StorageUnavailable   away, starting, read-only, full, out of connections: try again later (503)
-    ├── Conflict             the task changed since it was read, or its lease is another's: nothing was written
-    └── DuplicateMessage     the submitter has used this message_id (or Idempotency-Key) before
+StorageError
+├── StorageUnavailable   away, starting, read-only, full, out of connections: try again later (503)
+├── Conflict             the task changed since it was read, or its lease is another's: nothing was written
+└── DuplicateMessage     the submitter has used this message_id (or Idempotency-Key) before
 """
 
 import asyncpg
-from sqlalchemy.exc import DBAPIError, InterfaceError, TimeoutError as PoolTimeout
+from sqlalchemy.exc import DBAPIError, InterfaceError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 
 class StorageError(Exception):

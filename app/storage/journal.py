@@ -179,17 +179,17 @@ class Journal:
             except StorageUnavailable:
                 await asyncio.sleep(0.2)
 
-    async def _write(self, entries: list[_Entry]) -> list[None | Exception]:
+    async def _write(self, entries: list[_Entry]) -> list[Exception | None]:
         folds = _fold(entries)
         try:
             written = await self._execute(list(folds.values()))
         except StorageUnavailable:
             raise
-        except Exception as error:
+        except Exception:
             if len(folds) == 1:
                 raise
-            return await self._write_one_by_one(entries, error)
-        answers: list[None | Exception] = [None] * len(entries)
+            return await self._write_one_by_one(entries)
+        answers: list[Exception | None] = [None] * len(entries)
         done: list[tuple[Task, Sequence[Item]]] = []
         for task_id, fold in folds.items():
             if task_id in written:
@@ -202,13 +202,13 @@ class Journal:
             listener(done)
         return answers
 
-    async def _write_one_by_one(self, entries: list[_Entry], cause: Exception) -> list[None | Exception]:
+    async def _write_one_by_one(self, entries: list[_Entry]) -> list[Exception | None]:
         """One change that Postgres cannot take must not fail its neighbours."""
-        answers: list[None | Exception] = []
+        answers: list[Exception | None] = []
         for fold in _fold(entries).values():
             try:
                 answers.extend(await self._write([entries[position] for position in fold.positions]))
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - its caller gets it raised
                 answers.extend([error] * len(fold.positions))
         order = [position for fold in _fold(entries).values() for position in fold.positions]
         return [answer for _, answer in sorted(zip(order, answers, strict=True), key=lambda pair: pair[0])]
@@ -239,9 +239,7 @@ def _fold(entries: list[_Entry]) -> dict[str, _Fold]:
 def _arguments(folds: list[_Fold]) -> list[Sequence[Any]]:
     new = [(fold.task.task_id, *identity_of(fold.task), *fold.standing) for fold in folds if fold.guard is None]
     changed = [(fold.task.task_id, fold.guard, *fold.standing) for fold in folds if fold.guard is not None]
-    messages = [
-        (fold.task.task_id, *item) for fold in folds for item in fold.items
-    ]
+    messages = [(fold.task.task_id, *item) for fold in folds for item in fold.items]
     return [
         *_columns(new, 1 + len(IDENTITY) + len(STANDING)),
         *_columns(changed, 2 + len(STANDING)),

@@ -39,8 +39,8 @@ class Nodes:
             index_elements=[nodes.c.node_id],
             set_={"expires_at": entry.excluded.expires_at, "resources": entry.excluded.resources},
         )
-        others = select(func.count()).select_from(nodes).where(
-            nodes.c.node_id != self._node_id, nodes.c.expires_at > now
+        others = (
+            select(func.count()).select_from(nodes).where(nodes.c.node_id != self._node_id, nodes.c.expires_at > now)
         )
         async with self._database.connect() as connection:
             await connection.execute(entry)

@@ -38,7 +38,7 @@ class StatusReader:
         await self._batcher.close()
         await self._connection.close()
 
-    async def _read(self, task_ids: list[str]) -> list[Task | None | Exception]:
+    async def _read(self, task_ids: list[str]) -> list[Task | Exception | None]:
         rows = await self._connection.fetch(_READ_MANY, list(set(task_ids)))
         found = {str(row["task_id"]): row for row in rows}
         return [task_of(found[task_id]) if task_id in found else None for task_id in task_ids]
@@ -108,8 +108,15 @@ class Queries:
             rows = (await connection.execute(statement)).all()
         return [
             Item(
-                row.sequence, MessageName(row.name), Party(row.sender), Party(row.recipient), row.recorded_at,
-                State(row.status), row.message, row.previous_hash, row.hash,
+                row.sequence,
+                MessageName(row.name),
+                Party(row.sender),
+                Party(row.recipient),
+                row.recorded_at,
+                State(row.status),
+                row.message,
+                row.previous_hash,
+                row.hash,
             )
             for row in rows
         ]

@@ -5,11 +5,14 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from sqlalchemy import RowMapping
+
 from app.protocol.messages import RetryPolicy
 from app.protocol.reasons import Reason
 from app.protocol.resources import Amounts
 from app.protocol.states import State
-from app.protocol.task import Task, json_text
+from app.protocol.status import json_text
+from app.protocol.task import Task
 
 
 class Field(NamedTuple):
@@ -98,7 +101,7 @@ def identity_of(task: Task) -> tuple[Any, ...]:
     return tuple([read(task) for read in _IDENTITY_READERS])
 
 
-def task_of(row: Mapping[str, Any]) -> Task:
+def task_of(row: Mapping[str, Any] | RowMapping) -> Task:
     """The task that a row (with at least COLUMNS) holds; its next change is guarded by the version read."""
     return Task(
         task_id=str(row["task_id"]),

@@ -25,7 +25,11 @@ from app.protocol.reasons import Reason
 from app.protocol.states import TERMINAL, State
 
 metadata = MetaData(
-    naming_convention={"pk": "%(table_name)s_pkey", "ck": "%(table_name)s_%(constraint_name)s", "ix": "%(column_0_label)s"}
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "ck": "%(table_name)s_%(constraint_name)s",
+        "ix": "%(column_0_label)s",
+    }
 )
 
 
@@ -91,19 +95,25 @@ tasks = Table(
 )
 
 Index(
-    "tasks_idempotency_key", tasks.c.submitter, tasks.c.idempotency_key,
-    unique=True, postgresql_where=text("state <> 'Rejected'"),
+    "tasks_idempotency_key",
+    tasks.c.submitter,
+    tasks.c.idempotency_key,
+    unique=True,
+    postgresql_where=text("state <> 'Rejected'"),
 )
 Index("tasks_submitter", tasks.c.submitter, tasks.c.task_id)
 Index(
-    "tasks_queued", tasks.c.priority, tasks.c.task_id,
+    "tasks_queued",
+    tasks.c.priority,
+    tasks.c.task_id,
     postgresql_where=text("state = 'ResourceAllocation' AND lease_owner IS NULL"),
 )
 Index("tasks_due", tasks.c.run_at, postgresql_where=text("state = 'Waiting' AND lease_owner IS NULL"))
 # On the owner, not on the expiry: a heartbeat moves every expiry and must not touch an index.
 Index("tasks_leased", tasks.c.lease_owner, postgresql_where=text("lease_owner IS NOT NULL"))
 Index(
-    "tasks_deadline", tasks.c.deadline,
+    "tasks_deadline",
+    tasks.c.deadline,
     postgresql_where=text("deadline IS NOT NULL AND finished_at IS NULL"),
 )
 

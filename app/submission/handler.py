@@ -78,8 +78,11 @@ class Verdict:
 
 
 class SubmissionHandler:
-    """See the module's docstring. `capacity` answers what this service could ever grant,
-    `starts_at_once` whether a request would be granted now."""
+    """See the module's docstring.
+
+    `capacity` answers what this service could ever grant,
+    `starts_at_once` whether a request would be granted now.
+    """
 
     def __init__(
         self,
@@ -155,7 +158,7 @@ class SubmissionHandler:
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
         try:
             return await self.submit_value(value, text, submitter)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - answered as this message's outcome
             return error
 
     async def _store(self, task: Task, parameters: dict[str, Any]) -> Submission:

@@ -1,4 +1,4 @@
-"""resource_validator: can this service ever grant what the task asks for? (protocol, "Required Components")"""
+"""resource_validator: whether this service can ever grant what a task asks for (protocol, "Required Components")."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""task_validator: is the message a submit_task that this service can carry out? (protocol, "Required Components")
+"""task_validator: whether a message is a task that this service can do (protocol, "Required Components").
 
 Finds everything that is wrong at once: a message with three mistakes is answered with three.
 """

@@ -54,3 +54,5 @@ class TaskObserver:
                 self._metrics.retry(waiting.get("after") or waiting.get("reason", ""))
             case MessageName.TASK_COMPLETED | MessageName.TASK_FAILED | MessageName.TASK_REJECTED:
                 self._metrics.finished(item.status.value, str(task.reason or ""))
+            case _:
+                pass

@@ -66,12 +66,13 @@ _STATEMENTS = (
     )
     """,
     # Half-filled pages leave room beside each row for its two later versions.
-    "ALTER TABLE tasks SET (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.02, "
-    "autovacuum_analyze_scale_factor = 0.02)",
+    """
+    ALTER TABLE tasks SET
+        (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02)
+    """,
     "CREATE UNIQUE INDEX tasks_idempotency_key ON tasks (submitter, idempotency_key) WHERE state <> 'Rejected'",
     "CREATE INDEX tasks_submitter ON tasks (submitter, task_id)",
-    "CREATE INDEX tasks_queued ON tasks (priority, task_id) "
-    "WHERE state = 'ResourceAllocation' AND lease_owner IS NULL",
+    "CREATE INDEX tasks_queued ON tasks (priority, task_id) WHERE state = 'ResourceAllocation' AND lease_owner IS NULL",
     "CREATE INDEX tasks_due ON tasks (run_at) WHERE state = 'Waiting' AND lease_owner IS NULL",
     "CREATE INDEX tasks_leased ON tasks (lease_owner) WHERE lease_owner IS NOT NULL",
     "CREATE INDEX tasks_deadline ON tasks (deadline) WHERE deadline IS NOT NULL AND finished_at IS NULL",

@@ -5,5 +5,13 @@
 
 from app.api.routers import catalogue, operations, task_history, task_list, tasks
 
-ROUTERS = (tasks.hot, task_list.slim, tasks.router, task_list.router, task_history.router, catalogue.router, operations.router)
+ROUTERS = (
+    tasks.hot,
+    task_list.slim,
+    tasks.router,
+    task_list.router,
+    task_history.router,
+    catalogue.router,
+    operations.router,
+)
 HOT = (tasks.hot, task_list.slim)

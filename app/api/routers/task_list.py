@@ -14,7 +14,7 @@ from app.api.answers import JsonAnswer, page_json
 from app.api.bodies import read_json_body
 from app.api.problems import Problem, problem_of
 from app.api.routing import PolicedRoute, SlimRoute, principal_of, service_of
-from app.api.visible import why_it_waits
+from app.api.visible import TASK_ID, why_it_waits
 from app.protocol import strict_json
 from app.protocol.messages import Timestamp
 from app.protocol.problems import MemberError
@@ -30,7 +30,6 @@ DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
 MAX_BATCH = 1000
 
-_UUID = re.compile(r"[0-9a-f-]{36}", re.ASCII)
 _LABEL = re.compile(r"([^=:]{1,63})[=:](.{0,255})", re.DOTALL)
 
 
@@ -138,6 +137,6 @@ def _task_of(cursor: str) -> str:
         task_id = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
     except (binascii.Error, ValueError):
         task_id = ""
-    if not _UUID.fullmatch(task_id) or task_id.count("-") != 4:
+    if not TASK_ID.fullmatch(task_id):
         raise Problem(400, "invalid-cursor", "The cursor is none that this service has given out.")
     return task_id

@@ -38,7 +38,7 @@ def inherited(source: Mapping[str, str], extra: Sequence[str] = ()) -> dict[str,
 def shaped(environment: Mapping[str, str], shape: Shape) -> dict[str, str]:
     """The environment with the threads and GPUs of a shape."""
     gpus = {} if shape.gpus is None else {"CUDA_VISIBLE_DEVICES": shape.gpus}
-    # One malloc arena a thread would reserve 64 MiB of the limited address space for each.
+    # With an arena for each thread, malloc keeps several times the memory that is in use.
     return {**environment, "MALLOC_ARENA_MAX": "2", **dict.fromkeys(THREAD_VARIABLES, str(shape.threads)), **gpus}
 
 
