@@ -7,7 +7,7 @@ ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv .venv
 COPY requirements.lock requirements-dev.lock ./
 # The build backend is in the developers' lock; its entries (with their hashes) are taken from there.
-RUN awk '/^(editables|hatchling|packaging|pathspec|pluggy|trove-classifiers)==/ { on = 1 } on { print } on && !/\\$/ { on = 0 }' \
+RUN awk '/^(editables|hatchling|packaging|pathspec|pluggy|tomlkit|trove-classifiers)==/ { on = 1 } on { print } on && !/\\$/ { on = 0 }' \
         requirements-dev.lock > build.lock \
     && .venv/bin/pip install --require-hashes -r requirements.lock \
     && .venv/bin/pip install --require-hashes -r build.lock

@@ -95,3 +95,10 @@ def closure(roots: list[Requirement]) -> dict[str, str]:
             if child.marker is None or child.marker.evaluate({"extra": extra}):
                 waiting += [(child, wanted) for wanted in ("", *child.extras)]
     return found
+
+
+def test_the_image_takes_the_whole_build_backend_from_the_lock() -> None:
+    named = re.search(r"\^\(([a-z|-]+)\)==", (ROOT / "Dockerfile").read_text())
+    assert named is not None
+    backend = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
+    assert set(named[1].split("|")) == set(closure([Requirement(line) for line in backend]))
