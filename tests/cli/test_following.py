@@ -1,0 +1,61 @@
+"""Following a task through whatever the service does meanwhile."""
+
+import pytest
+
+from app.cli import following
+from app.cli.failures import CommandFailed, Refused, Unreachable
+from app.cli.following import follow
+from app.cli.service import Service
+from tests.cli.scripted import Answer, ScriptedService, status_message
+
+RUNNING = Answer(body=status_message("Executing"), headers={"ETag": '"5"'})
+COMPLETED = Answer(body=status_message("Completed"), headers={"ETag": '"9"'})
+UNCHANGED = Answer(304, b"")
+AWAY = Answer(503, {"title": "draining"}, {"Retry-After": "1"})
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following, "PAUSE_S", 0)
+
+
+def states(scripted: ScriptedService, away: list[CommandFailed]) -> list[str]:
+    with Service(scripted.url, None) as service:
+        return [task.state.value for task in follow(service, "id", away.append)]
+
+
+def test_the_first_answer_is_wanted_at_once_and_the_next_when_something_is_new(scripted: ScriptedService) -> None:
+    scripted.answer(RUNNING, UNCHANGED, COMPLETED)
+    assert states(scripted, []) == ["Executing", "Completed"]
+    first, second, third = (asked.headers for asked in scripted.asked)
+    assert "Prefer" not in first
+    for headers in (second, third):
+        assert (headers["Prefer"], headers["If-None-Match"]) == (f"wait={following.WAIT_S}", '"5"')
+
+
+def test_a_terminal_task_is_asked_for_once(scripted: ScriptedService) -> None:
+    scripted.answer(COMPLETED)
+    assert states(scripted, []) == ["Completed"]
+    assert len(scripted.asked) == 1
+
+
+def test_a_service_that_restarts_is_waited_for(scripted: ScriptedService) -> None:
+    away: list[CommandFailed] = []
+    scripted.answer(RUNNING, Answer(drop=True), AWAY, COMPLETED)
+    assert states(scripted, away) == ["Executing", "Completed"]
+    assert [type(failure) for failure in away] == [Unreachable, Refused]
+
+
+def test_a_service_that_stays_away_is_given_up(scripted: ScriptedService, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following, "PATIENCE_S", -1)
+    scripted.answer(AWAY)
+    with pytest.raises(Refused):
+        states(scripted, [])
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_a_no_that_will_stay_one_ends_it(scripted: ScriptedService, status: int) -> None:
+    scripted.answer(Answer(status, {"title": "no"}))
+    with pytest.raises(Refused):
+        states(scripted, [])
+    assert len(scripted.asked) == 1
