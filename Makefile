@@ -25,10 +25,10 @@ test: $(READY) ## Run all tests, in parallel
 	.venv/bin/pytest $(WORKERS)
 
 .PHONY: check
-check: check-format check-lint check-types check-imports check-openapi ## Run the linters, the type checker and the walls
+check: check-format check-lint check-types check-imports check-openapi check-settings ## Run the linters, the type checker and the walls
 	@echo "All checks passed."
 
-.PHONY: check-format check-lint check-types check-imports check-openapi
+.PHONY: check-format check-lint check-types check-imports check-openapi check-settings
 check-format: $(READY)
 	.venv/bin/ruff format --check
 check-lint: $(READY)
@@ -39,6 +39,8 @@ check-imports: $(READY)
 	.venv/bin/lint-imports --no-logo --cache-dir .venv/import-linter
 check-openapi: $(READY)
 	.venv/bin/task-executor openapi --check
+check-settings: $(READY)
+	.venv/bin/task-executor settings --check
 
 .PHONY: bench
 bench: $(READY) ## Measure the speed against an empty endpoint (a few minutes)

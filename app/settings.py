@@ -52,7 +52,6 @@ class StorageSettings(_Section):
         default=False,
         description="Serve although the database would lose what it has confirmed (fsync or the like is off).",
     )
-    retention_days: int = Field(default=30, ge=1, description="Days for which finished tasks are kept.")
 
 
 class TaskSettings(_Section):

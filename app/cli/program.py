@@ -18,6 +18,7 @@ COMMANDS = {
     "migrate": (SERVICE, "app.cli.migrate", "migrate"),
     "token": (SERVICE, "app.cli.token", "token"),
     "doctor": (SERVICE, "app.cli.doctor", "doctor"),
+    "settings": (SERVICE, "app.cli.settings_", "settings"),
     "openapi": (SERVICE, "app.cli.openapi", "openapi"),
     "submit": (TASKS, "app.cli.submit", "submit"),
     "status": (TASKS, "app.cli.status", "status"),
