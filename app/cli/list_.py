@@ -60,12 +60,24 @@ def _collect(service: Service, filters: Filter, limit: int) -> tuple[list[dict[s
     cursor: str | None = None
     while len(items) < limit:
         page = filters | {"limit": min(PAGE, limit - len(items))} | ({"cursor": cursor} if cursor else {})
-        answer = service.get("/v1/tasks", page).json()
-        items += answer["items"]
-        cursor = answer["next_cursor"]
+        found, cursor = _page(service, page)
+        items += found
         if cursor is None:
             break
     return items, cursor is not None
+
+
+def _page(service: Service, page: Filter) -> tuple[list[dict[str, Any]], str | None]:
+    try:
+        answer = service.get("/v1/tasks", page).json()
+        return answer["items"], answer["next_cursor"]
+    except (ValueError, KeyError, TypeError):
+        raise _no_list() from None
+
+
+def _no_list() -> Refused:
+    problem = {"title": "this is no list of tasks", "detail": "is a Task Executor at this address?"}
+    return Refused(200, problem, None)
 
 
 def _table(items: list[dict[str, Any]]) -> Table:
@@ -77,7 +89,7 @@ def _table(items: list[dict[str, Any]]) -> Table:
         try:
             task = view_of(item)
         except (KeyError, TypeError, ValueError):
-            raise Refused(200, {"title": "the list holds something that is no task_status message"}, None) from None
+            raise _no_list() from None
         shown = task.details
         table.add_row(
             cell(task.task_id),

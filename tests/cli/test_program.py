@@ -1,0 +1,65 @@
+"""The program as a whole: help, wrong words, and how it ends."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from app.cli.program import COMMANDS
+from tests.cli.conftest import Run
+from tests.cli.scripted import Answer, ScriptedService
+from tests.support.machine import free_port
+
+
+def test_the_help_lists_every_command(run: Run) -> None:
+    ended = run("--help")
+    assert ended.code == 0
+    for command in COMMANDS:
+        assert command in ended.out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(run: Run, command: str) -> None:
+    ended = run(command, "--help")
+    assert ended.code == 0
+    assert command in ended.out
+
+
+@pytest.mark.parametrize("words", [["dance"], ["status"], ["status", "a", "--colour"], ["list", "--limit", "0"]])
+def test_wrong_words_are_a_usage_error(run: Run, words: list[str]) -> None:
+    assert run(*words).code == 2
+
+
+def test_nobody_there_is_exit_code_4(run: Run) -> None:
+    ended = run("status", "a", "--url", f"http://127.0.0.1:{free_port()}")
+    assert (ended.code, ended.out) == (4, "")
+    assert "No service answers" in ended.err
+
+
+def test_a_refusal_is_exit_code_3_and_a_document_where_json_is_wanted(run: Run, scripted: ScriptedService) -> None:
+    problem = {"title": "Not found", "status": 404}
+    scripted.answer(Answer(404, problem))
+    assert run("status", "a")[:2] == (3, "")
+    ended = run("status", "a", "--json")
+    assert ended.code == 3
+    assert json.loads(ended.out) == problem
+    assert "Check the id" in ended.err
+
+
+def test_the_module_is_the_same_program() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "app", "status", "--help"], capture_output=True, text=True, check=True
+    )
+    assert "task-executor status" in ended.stdout
+
+
+def test_client_commands_start_without_the_services_machinery() -> None:
+    program = (
+        "import sys\n"
+        "import app.cli.program as program\n"
+        "program.program(['status', 'submit', 'watch', 'list', 'cancel'])\n"
+        "print(*sorted({'fastapi', 'sqlalchemy', 'duckdb', 'cryptography', 'uvicorn'} & sys.modules.keys()))\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ended.stdout.split() == []
