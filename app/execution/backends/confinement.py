@@ -63,11 +63,14 @@ class Meter:
 
     def read(self) -> Used:
         """What was used so far. Processes count once they have ended and were waited for."""
+        before = self._before
         after, highest_mb = _measured()
-        peak_mb = highest_mb if self._resets else after.rss_mb
+        # Pages of files, such as libraries that were loaded meanwhile, are no memory that was asked for.
+        files_mb = max(0.0, (after.rss_mb - after.private_mb) - (before.rss_mb - before.private_mb))
+        peak_mb = (highest_mb if self._resets else after.rss_mb) - before.rss_mb - files_mb
         return Used(
-            cpu_s=max(0.0, round(after.cpu_s - self._before.cpu_s, 6)),
-            peak_memory_mb=max(0.0, round(peak_mb - self._before.rss_mb, 3)),
+            cpu_s=max(0.0, round(after.cpu_s - before.cpu_s, 6)),
+            peak_memory_mb=max(0.0, round(peak_mb, 3)),
             resting=after,
         )
 

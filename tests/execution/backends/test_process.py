@@ -161,7 +161,7 @@ async def test_memory_that_forked_processes_share_counts_once(process_backend: P
     recorded = record(poison.share_in_forks, Resources(cpu=1, memory_mb=64), mb=40, forks=4)
     outcome = await process_backend.run(recorded.attempt)
     assert isinstance(outcome, Succeeded), outcome
-    assert 40 <= outcome.used["peak_memory_mb"] < 64
+    assert 35 <= outcome.used["peak_memory_mb"] < 64
 
 
 async def test_what_was_used_is_measured(process_backend: ProcessBackend) -> None:
@@ -171,7 +171,7 @@ async def test_what_was_used_is_measured(process_backend: ProcessBackend) -> Non
     assert isinstance(idle, Succeeded)
     assert isinstance(large, Succeeded)
     assert isinstance(again, Succeeded)
-    assert 50 <= large.used["peak_memory_mb"] < 60
+    assert 45 <= large.used["peak_memory_mb"] < 60
     assert again.used["peak_memory_mb"] < 20
     burnt = await process_backend.run(record(poison.burn).attempt)
     assert isinstance(burnt, Succeeded)
@@ -182,7 +182,7 @@ async def test_what_a_killed_attempt_used_is_measured_too(process_backend: Proce
     await value_of(process_backend, handlers.echo)
     recorded = record(poison.allocate, chunk_mb=1, chunks=50, wait=True)
     outcome = await stop_once_begun(process_backend, recorded, Reason.TIMED_OUT)
-    assert 50 <= outcome.used["peak_memory_mb"] < 70
+    assert 45 <= outcome.used["peak_memory_mb"] < 70
     assert outcome.used["cpu_s"] > 0
 
 
