@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +15,9 @@ from app.task_types.data_processing.session import Session
 
 SAMPLE_ROWS = 10_000
 """Rows that undeclared columns and types are told from."""
+
+HEADER_LIMIT = 1 << 20
+"""Characters of a CSV file's first line, so that a file without any line end is not read as a whole."""
 
 _FROM_TEXT: tuple[TypeName, ...] = ("boolean", "integer", "number", "date", "timestamp")
 _FROM_JSON: dict[str, tuple[TypeName, ...]] = {
@@ -87,18 +91,29 @@ def _header(name: str, source: Source, files: Sequence[Path]) -> list[str]:
     """The names in the first line, which has to be the same in all files."""
     first: list[str] | None = None
     for file in files:
-        shown = file.resolve().name
+        shown = f"the file {file.resolve().name} of the source {name!r}"
         try:
-            with (gzip.open if file.suffix == ".gz" else open)(file, "rt", encoding="utf-8-sig", newline="") as text:
-                names = next(csv.reader(text, delimiter=source.delimiter, quotechar=source.quote), None)
-        except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
-            raise SourceError(f"the file {shown} of the source {name!r} is not readable as CSV: {error}") from error
+            names = _first_record(file, source)
+        except (OSError, EOFError, UnicodeError, csv.Error, zlib.error) as error:
+            raise SourceError(f"{shown} is not readable as CSV: {error}") from error
         if not names:
-            raise SourceError(f"the file {shown} of the source {name!r} has no header")
+            raise SourceError(f"{shown} has no header")
         if first is not None and names != first:
-            raise SourceError(f"the file {shown} of the source {name!r} has another header than the first file")
+            raise SourceError(f"{shown} has another header than the first file")
         first = names
     return first or []
+
+
+def _first_record(file: Path, source: Source) -> list[str]:
+    """The fields of the first record. Raises what the csv, gzip and codecs modules raise."""
+    # Bytes that are no UTF-8 matter in the header alone; further down they make a malformed line.
+    opened = gzip.open if file.suffix == ".gz" else open
+    with opened(file, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
+        lines = iter(lambda: text.readline(HEADER_LIMIT), "")
+        names = next(csv.reader(lines, delimiter=source.delimiter, quotechar=source.quote), [])
+    for column in names:
+        column.encode()
+    return names
 
 
 # -- JSON lines -------------------------------------------------------------------------------------
