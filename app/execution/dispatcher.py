@@ -8,9 +8,10 @@ it grants. What this node holds is in `holdings`, and nowhere else.
 import asyncio
 import logging
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
+from app.execution.claimer import SHAPE_WINDOW, Claimer
 from app.execution.holding import Holding, Recorder, parameters_of
 from app.execution.retry import stop_error
 from app.execution.runner import Runner
@@ -26,22 +27,9 @@ from app.task_types.registry import Registry
 
 logger = logging.getLogger("app.execution")
 
-CLAIM_LIMIT = 200
-"""Tasks in one claim: a claim of 200 costs little more than one of 20."""
-
-SHAPE_WINDOW = 200
-"""Waiting requests of one shape held in memory. A shape at its window is not claimed, so that requests which
-cannot be granted (a licence that is out, a GPU that is taken) never keep others from being looked at."""
-
-PENDING_LIMIT = 20 * SHAPE_WINDOW
-"""Waiting requests of all shapes held in memory."""
-
-POLL_S = 1.0
-"""How often the database is asked when nobody says anything: the fallback behind every wake-up."""
-
 
 class Dispatcher:
-    """See the module's docstring. `serves` are the types that this node can run."""
+    """See the module's docstring."""
 
     def __init__(
         self,
@@ -61,27 +49,24 @@ class Dispatcher:
         self._clock = clock
         self._types = [kind.name for kind in registry if kind.runs_in != "external"]
         self._runner: Runner | None = None
-        self._wake = asyncio.Event()
-        self._claimer: asyncio.Task[None] | None = None
+        self._claimer = Claimer(leases, manager, self._types, self.adopt)
         self._paused = True
         self._reserved = 0
-        self._announced = 0
-        # Until a claim has come back with less than it asked for, something older may wait in the database.
-        self._backlog = True
 
     def start(self, runner: Runner) -> None:
         """Begins to claim and to accept handovers."""
         self._runner = runner
         self._paused = False
-        self._claimer = asyncio.create_task(self._claim_forever())
+        self._claimer.start()
 
     # -- from the submission (submission.handler.Handover) ------------------------------------------
 
     def reserve(self, task: Task) -> bool:
         """This node takes the task at once: it has room, and nothing older waits in the database."""
-        if self._paused or self._backlog or task.type not in self._types:
+        if self._paused or self._claimer.backlog or task.type not in self._types:
             return False
         if self._reserved + self._manager.waiting_count >= SHAPE_WINDOW:
+            self._claimer.backlog = True
             return False
         self._reserved += 1
         return True
@@ -96,65 +81,27 @@ class Dispatcher:
         """The reserved task was not stored after all."""
         self._reserved -= 1
 
-    def announce(self, task: Task) -> None:  # noqa: ARG002 - part of the seam
+    def announce(self, task: Task) -> None:
         """A task was stored that nobody has reserved."""
-        self.look()
+        self._claimer.announce(amounts_text(task.requested))
 
     def starts_at_once(self, amounts: Amounts) -> bool:
         """Whether a task that asks for so much would start now."""
-        return not self._paused and not self._backlog and self._manager.free_for(amounts)
+        return not self._paused and not self._claimer.backlog and self._manager.free_for(amounts)
 
     def look(self) -> None:
         """Something may wait in the database."""
-        self._announced += 1
-        self._backlog = True
-        self._wake.set()
+        self._claimer.announce()
 
     def look_at(self, moment: datetime) -> None:
         """Something will be due then."""
-        delay_s = max(0.0, (moment - datetime.now(UTC)).total_seconds())
-        asyncio.get_running_loop().call_later(delay_s, self.look)
-
-    # -- claiming -----------------------------------------------------------------------------------
+        self._claimer.look_at(moment)
 
     def adopt(self, tasks: list[Task]) -> None:
         """Takes tasks whose lease this node has just been given."""
         for task in tasks:
             self._hold(task, parameters_of(task))
         self._grant()
-
-    async def _claim_forever(self) -> None:
-        while True:
-            try:
-                await asyncio.wait_for(self._wake.wait(), POLL_S)
-            except TimeoutError:
-                self._backlog = True
-            self._wake.clear()
-            try:
-                while self._backlog and not self._paused and await self._claim():
-                    pass
-            except StorageUnavailable as error:
-                logger.warning("cannot claim, the database is away: %s", error)
-                await asyncio.sleep(POLL_S / 4)
-                self._wake.set()
-            except Exception:
-                # Whatever it is, a dispatcher that has died without a word would be worse.
-                logger.exception("claiming failed")
-                await asyncio.sleep(POLL_S)
-
-    async def _claim(self) -> bool:
-        """One claim; answers whether another may bring more."""
-        if self._manager.waiting_count >= PENDING_LIMIT:
-            return False
-        full = [amounts_text(amounts) for amounts, count in self._manager.pending_by_shape() if count >= SHAPE_WINDOW]
-        announced = self._announced
-        tasks = await self._leases.claim(CLAIM_LIMIT, self._types, full)
-        self.adopt(tasks)
-        if len(tasks) < CLAIM_LIMIT and announced == self._announced:
-            # With a shape held back, more may wait than was looked at.
-            self._backlog = bool(full)
-            return False
-        return True
 
     # -- resources ----------------------------------------------------------------------------------
 
@@ -167,6 +114,8 @@ class Dispatcher:
         self._manager.request(request_of(task))
 
     def _grant(self) -> None:
+        if self._paused:
+            return
         for grant in self._manager.decide(self._clock()):
             holding = self.holdings[grant.task_id]
             holding.attempt = asyncio.create_task(self._run(holding, grant))
@@ -175,8 +124,7 @@ class Dispatcher:
         """An attempt is over: its resources are free for others."""
         self._manager.release(holding.task.task_id, self._clock(), ran_to_end=holding.stop.reason is None)
         self._grant()
-        if self._backlog:
-            self._wake.set()
+        self._claimer.room()
 
     async def _run(self, holding: Holding, grant: Grant) -> None:
         assert self._runner is not None
@@ -226,9 +174,7 @@ class Dispatcher:
     async def drain(self, grace_s: float) -> None:
         """Takes nothing more, lets what runs finish within `grace_s` seconds, hands back the rest."""
         self._paused = True
-        if self._claimer is not None:
-            self._claimer.cancel()
-            await asyncio.gather(self._claimer, return_exceptions=True)
+        await self._claimer.stop()
         await self._give_back()
         attempts = self._attempts()
         if attempts:
