@@ -11,6 +11,7 @@ import asyncpg
 
 from app.protocol.task import Task
 from app.storage.database import Database
+from app.storage.errors import Conflict
 from app.storage.rows import COLUMNS, task_of
 
 _TAKE = f"""
@@ -39,13 +40,18 @@ _EXPIRED = f"""
 WITH picked AS (
     SELECT task_id FROM tasks
     WHERE lease_owner IS NOT NULL AND lease_expires_at < clock_timestamp()
+        AND NOT (lease_owner = $1 AND task_id = ANY($4::uuid[]))
     LIMIT $3 FOR UPDATE SKIP LOCKED
 ){_TAKE}"""
 
 _OWN = f"""
 WITH picked AS (
-    SELECT task_id FROM tasks WHERE lease_owner = $1 LIMIT $3 FOR UPDATE SKIP LOCKED
+    SELECT task_id FROM tasks WHERE lease_owner = $1 AND state = 'Executing' LIMIT $3 FOR UPDATE SKIP LOCKED
 ){_TAKE}"""
+
+_RETURN_OWN = """
+UPDATE tasks SET lease_owner = NULL, lease_expires_at = NULL, version = version + 1
+WHERE lease_owner = $1 AND state IN ('ResourceAllocation', 'Waiting')"""
 
 _OVERDUE = f"""
 WITH picked AS (
@@ -54,18 +60,28 @@ WITH picked AS (
     ORDER BY deadline LIMIT $3 FOR UPDATE SKIP LOCKED
 ){_TAKE}"""
 
+# The rows are locked in the order in which the journal writes them, or the two could lock each other out.
 _EXTEND = """
-UPDATE tasks SET lease_expires_at = clock_timestamp() + make_interval(secs => $2)
-WHERE lease_owner = $1 AND task_id = ANY($3::uuid[])
-RETURNING task_id, cancel_requested_by"""
+WITH held AS (
+    SELECT task_id FROM tasks WHERE lease_owner = $1 AND task_id = ANY($3::uuid[]) ORDER BY task_id FOR UPDATE
+)
+UPDATE tasks AS t SET lease_expires_at = clock_timestamp() + make_interval(secs => $2)
+FROM held WHERE t.task_id = held.task_id
+RETURNING t.task_id, t.cancel_requested_by"""
 
 _RETURN = """
-UPDATE tasks SET lease_owner = NULL, lease_expires_at = NULL, version = version + 1
-WHERE lease_owner = $1 AND task_id = ANY($2::uuid[]) AND state IN ('ResourceAllocation', 'Waiting')"""
+WITH held AS (
+    SELECT task_id FROM tasks
+    WHERE lease_owner = $1 AND task_id = ANY($2::uuid[]) AND state IN ('ResourceAllocation', 'Waiting')
+    ORDER BY task_id FOR UPDATE
+)
+UPDATE tasks AS t SET lease_owner = NULL, lease_expires_at = NULL, version = t.version + 1
+FROM held WHERE t.task_id = held.task_id"""
 
 _WANT_CANCEL = """
-UPDATE tasks SET cancel_requested_by = $2
-WHERE task_id = $1 AND lease_owner IS NOT NULL AND cancel_requested_by IS NULL"""
+UPDATE tasks SET cancel_requested_by = coalesce(cancel_requested_by, $2)
+WHERE task_id = $1 AND lease_owner IS NOT NULL
+RETURNING task_id"""
 
 
 class Held(NamedTuple):
@@ -92,13 +108,20 @@ class Leases:
         rows = await self._claims.fetch(_CLAIM, self.node_id, self.lease_s, limit, list(types), list(blocked_shapes))
         return _tasks(rows)
 
-    async def take_expired(self, limit: int) -> list[Task]:
-        """Takes over tasks whose holder has let its lease run out."""
-        return await self._take(_EXPIRED, limit)
+    async def take_expired(self, limit: int, holding: Sequence[str] = ()) -> list[Task]:
+        """Takes over tasks whose holder has let its lease run out.
+
+        Not those that this process is `holding` itself: after an outage its next heartbeat keeps them.
+        """
+        return await self._take(_EXPIRED, limit, list(holding))
 
     async def take_own(self, limit: int) -> list[Task]:
-        """Takes over what an earlier process of this very node held. Only where no such process can live."""
+        """Takes over what an earlier process of this very node was executing. Only where no such process can live."""
         return await self._take(_OWN, limit)
+
+    async def give_back_own(self) -> None:
+        """Lets go of what an earlier process of this very node held and had not started."""
+        await self._upkeep.fetch(_RETURN_OWN, self.node_id)
 
     async def take_overdue(self, limit: int) -> list[Task]:
         """Takes tasks that have not started and whose deadline has passed."""
@@ -124,16 +147,18 @@ class Leases:
         """Leaves word for the holder of a task, which finds it at its next heartbeat.
 
         The version stays: the holder's own writes are still good, and it is the holder that records the cancel.
+        Raises Conflict where nobody holds it any more.
         """
-        await self._upkeep.fetch(_WANT_CANCEL, task_id, by)
+        if not await self._upkeep.fetch(_WANT_CANCEL, task_id, by):
+            raise Conflict
 
     async def close(self) -> None:
         """Closes the connections; leases run out by themselves."""
         await self._claims.close()
         await self._upkeep.close()
 
-    async def _take(self, statement: str, limit: int) -> list[Task]:
-        return _tasks(await self._upkeep.fetch(statement, self.node_id, self.lease_s, limit))
+    async def _take(self, statement: str, limit: int, *arguments: Any) -> list[Task]:
+        return _tasks(await self._upkeep.fetch(statement, self.node_id, self.lease_s, limit, *arguments))
 
 
 def _tasks(rows: list[asyncpg.Record]) -> list[Task]:

@@ -10,6 +10,7 @@ keeps a holder that was paused, and lost its lease meanwhile, from writing over 
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,8 @@ from app.storage.database import Database
 from app.storage.errors import Conflict, DuplicateMessage, StorageUnavailable
 from app.storage.rows import IDENTITY, STANDING, identity_of, standing_of
 from app.storage.tables import history
+
+logger = logging.getLogger("app.storage")
 
 MAX_BATCH = 500
 
@@ -104,10 +107,11 @@ class _Entry:
 
 @dataclass(slots=True)
 class _Fold:
-    """All changes of one task in one batch."""
+    """The changes of one task in one batch, each made on the one before it; `version` is what they lead to."""
 
     task: Task
     guard: int | None
+    version: int
     standing: tuple[Any, ...]
     items: list[Item]
     positions: list[int]
@@ -160,6 +164,7 @@ class Journal:
                 delay_s = min(delay_s * 2, 1.0)
             except Conflict:
                 if in_doubt and head is not None and await self._recorded(change.task.task_id, head):
+                    self._announce([(change.task, change.items)])
                     return
                 raise
 
@@ -180,38 +185,53 @@ class Journal:
                 await asyncio.sleep(0.2)
 
     async def _write(self, entries: list[_Entry]) -> list[Exception | None]:
-        folds = _fold(entries)
+        folds, rivals = _fold(entries)
+        answers: list[Exception | None] = [None] * len(entries)
+        await self._write_folds(folds, answers)
+        if rivals:
+            answers_to_rivals = await self._write_apart([entries[position] for position in rivals])
+            for position, answer in zip(rivals, answers_to_rivals, strict=True):
+                answers[position] = answer
+        return answers
+
+    async def _write_folds(self, folds: list[_Fold], answers: list[Exception | None]) -> None:
         try:
-            written = await self._execute(list(folds.values()))
+            written = await self._execute(folds)
         except StorageUnavailable:
             raise
         except Exception:
             if len(folds) == 1:
                 raise
-            return await self._write_one_by_one(entries)
-        answers: list[Exception | None] = [None] * len(entries)
-        done: list[tuple[Task, Sequence[Item]]] = []
-        for task_id, fold in folds.items():
-            if task_id in written:
-                done.append((fold.task, fold.items))
-                continue
-            refusal = DuplicateMessage() if fold.guard is None else Conflict()
-            for position in fold.positions:
-                answers[position] = refusal
-        for listener in self._listeners:
-            listener(done)
-        return answers
+            await self._write_one_by_one(folds, answers)
+            return
+        for fold in folds:
+            if fold.task.task_id not in written:
+                refusal = DuplicateMessage() if fold.guard is None else Conflict()
+                _answer(fold, answers, refusal)
+        self._announce([(fold.task, fold.items) for fold in folds if fold.task.task_id in written])
 
-    async def _write_one_by_one(self, entries: list[_Entry]) -> list[Exception | None]:
+    async def _write_one_by_one(self, folds: list[_Fold], answers: list[Exception | None]) -> None:
         """One change that Postgres cannot take must not fail its neighbours."""
-        answers: list[Exception | None] = []
-        for fold in _fold(entries).values():
+        for fold in folds:
             try:
-                answers.extend(await self._write([entries[position] for position in fold.positions]))
+                await self._write_folds([fold], answers)
             except Exception as error:  # noqa: BLE001 - its caller gets it raised
-                answers.extend([error] * len(fold.positions))
-        order = [position for fold in _fold(entries).values() for position in fold.positions]
-        return [answer for _, answer in sorted(zip(order, answers, strict=True), key=lambda pair: pair[0])]
+                _answer(fold, answers, error)
+
+    async def _write_apart(self, entries: list[_Entry]) -> list[Exception | None]:
+        """What comes behind a commit that has succeeded: a failure here is not that one's."""
+        try:
+            return await self._write(entries)
+        except Exception as error:  # noqa: BLE001 - each caller gets it raised
+            return [error] * len(entries)
+
+    def _announce(self, done: list[tuple[Task, Sequence[Item]]]) -> None:
+        for listener in self._listeners:
+            try:
+                listener(done)
+            except Exception:
+                # It is committed: whoever waits for it must not be told otherwise.
+                logger.exception("a listener to commits failed")
 
     async def _execute(self, folds: list[_Fold]) -> set[str]:
         begin = asyncio.get_running_loop().time()
@@ -220,31 +240,57 @@ class Journal:
         return {str(row[0]) for row in rows}
 
 
-def _fold(entries: list[_Entry]) -> dict[str, _Fold]:
+def _answer(fold: _Fold, answers: list[Exception | None], answer: Exception) -> None:
+    for position in fold.positions:
+        answers[position] = answer
+
+
+def _fold(entries: list[_Entry]) -> tuple[list[_Fold], list[int]]:
+    """The changes folded by task, and the positions of those that do not follow from the one before.
+
+    Two that were made on the same version by different readers (two cancels at once) are rivals: only one of them
+    may be written, and the guard has to tell which.
+    """
     folds: dict[str, _Fold] = {}
+    rivals: list[int] = []
     for position, entry in enumerate(entries):
         change = entry.change
         fold = folds.get(change.task.task_id)
         if fold is None:
+            version = (change.guard or 0) + 1
             folds[change.task.task_id] = _Fold(
-                change.task, change.guard, entry.standing, list(change.items), [position]
+                change.task, change.guard, version, entry.standing, list(change.items), [position]
             )
-        else:
+        elif fold.task is change.task and fold.version == change.guard:
+            fold.version += 1
             fold.standing = entry.standing
             fold.items.extend(change.items)
             fold.positions.append(position)
-    return folds
+        else:
+            rivals.append(position)
+    return list(folds.values()), rivals
 
 
 def _arguments(folds: list[_Fold]) -> list[Sequence[Any]]:
-    new = [(fold.task.task_id, *identity_of(fold.task), *fold.standing) for fold in folds if fold.guard is None]
-    changed = [(fold.task.task_id, fold.guard, *fold.standing) for fold in folds if fold.guard is not None]
+    """The arrays of the statement, rows in one order everywhere: two transactions then cannot lock each other out."""
+    new = sorted((fold for fold in folds if fold.guard is None), key=_by_key)
+    changed = sorted((fold for fold in folds if fold.guard is not None), key=_by_id)
+    new_rows = [(fold.task.task_id, *identity_of(fold.task), *fold.standing) for fold in new]
+    changed_rows = [(fold.task.task_id, fold.guard, *fold.standing) for fold in changed]
     messages = [(fold.task.task_id, *item) for fold in folds for item in fold.items]
     return [
-        *_columns(new, 1 + len(IDENTITY) + len(STANDING)),
-        *_columns(changed, 2 + len(STANDING)),
+        *_columns(new_rows, 1 + len(IDENTITY) + len(STANDING)),
+        *_columns(changed_rows, 2 + len(STANDING)),
         *_columns(messages, 1 + len(_HISTORY)),
     ]
+
+
+def _by_key(fold: _Fold) -> tuple[str, str]:
+    return fold.task.submitter, fold.task.idempotency_key
+
+
+def _by_id(fold: _Fold) -> str:
+    return fold.task.task_id
 
 
 def _columns(rows: list[tuple[Any, ...]], width: int) -> list[Sequence[Any]]:

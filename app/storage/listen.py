@@ -7,12 +7,15 @@ throughput (Postgres commits notifying transactions one at a time), and not at a
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable, Iterable
 
 import asyncpg
 
 from app.storage.database import CONNECT_TIMEOUT_S, STATEMENT_TIMEOUT_S, Database, driver_dsn
 from app.storage.errors import is_unavailable
+
+logger = logging.getLogger("app.storage")
 
 CHANNEL = "task_executor"
 MAX_NAMED = 200
@@ -35,7 +38,6 @@ class News:
         self._pending: set[str] = set()
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        self._lost = asyncio.Event()
         self.alone = True
 
     def start(self) -> None:
@@ -53,27 +55,29 @@ class News:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._connection is not None:
-            self._connection.terminate()
 
     async def _listen(self) -> None:
         while True:
-            self._lost.clear()
             try:
-                connection = await asyncpg.connect(
-                    self._dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=STATEMENT_TIMEOUT_S
-                )
-                connection.add_termination_listener(lambda _connection: self._lost.set())
-                await connection.add_listener(CHANNEL, self._hear)
-                self._connection = connection
-                # Whatever was told while nobody listened here.
-                self._heard(None)
-                await self._lost.wait()
+                await self._listen_until_lost()
             except Exception as error:
                 if not is_unavailable(error):
-                    raise
-            self._connection = None
+                    logger.exception("cannot listen for news")
             await asyncio.sleep(RECONNECT_S)
+
+    async def _listen_until_lost(self) -> None:
+        connection = await asyncpg.connect(self._dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=STATEMENT_TIMEOUT_S)
+        try:
+            lost = asyncio.Event()
+            connection.add_termination_listener(lambda _connection: lost.set())
+            await connection.add_listener(CHANNEL, self._hear)
+            self._connection = connection
+            # Whatever was told while nobody listened here.
+            self._heard(None)
+            await lost.wait()
+        finally:
+            self._connection = None
+            connection.terminate()
 
     def _hear(self, connection: object, pid: int, _channel: str, payload: object) -> None:
         if isinstance(connection, asyncpg.Connection) and pid == connection.get_server_pid():

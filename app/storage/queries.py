@@ -5,7 +5,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, literal, select
 
@@ -20,6 +20,8 @@ from app.storage.tables import history, tasks
 _COLUMNS = [tasks.c[name] for name in COLUMNS.split(", ")]
 _READ_MANY = f"SELECT {COLUMNS} FROM tasks WHERE task_id = ANY($1::uuid[])"
 MAX_READ = 500
+CLOCK_DIFFERENCE = timedelta(days=1)
+"""How far the clocks of two nodes may differ for a history that both have written to be read whole."""
 
 
 class StatusReader:
@@ -92,14 +94,14 @@ class Queries:
     async def messages(self, task: Task, after: int, limit: int) -> list[Item]:
         """A task's history in order, from the item behind `after`.
 
-        Nothing of it was recorded before the task was submitted: that spares the older partitions.
+        Nothing of it was recorded long before the task was submitted: that spares the older partitions.
         """
         statement = (
             select(history)
             .where(
                 history.c.task_id == task.task_id,
                 history.c.sequence > after,
-                history.c.recorded_at >= task.submitted_at,
+                history.c.recorded_at >= task.submitted_at - CLOCK_DIFFERENCE,
             )
             .order_by(history.c.sequence)
             .limit(limit)
@@ -134,8 +136,7 @@ def _conditions(narrowed: ListFilter) -> Sequence[ColumnElement[bool]]:
         conditions.append(tasks.c.priority == narrowed.priority)
     if narrowed.message_id is not None:
         conditions.append(tasks.c.message_id == narrowed.message_id)
-    if narrowed.labels:
-        conditions.append(tasks.c.labels.contains(dict(narrowed.labels)))
+    conditions.extend(tasks.c.labels.contains({name: value}) for name, value in narrowed.labels)
     if narrowed.submitted_after is not None:
         conditions.append(tasks.c.submitted_at >= narrowed.submitted_after)
     if narrowed.submitted_before is not None:
