@@ -8,9 +8,11 @@ from starlette.responses import Response
 
 from app.api.hot_path import HotPath
 from app.api.metrics import instrument
+from app.api.openapi import Description, operation_id, timeless
 from app.api.problems import KNOWN, problem_response
 from app.api.routers import HOT, ROUTERS
 from app.api.routing import SlimRoute
+from app.api.security_headers import SecurityHeaders
 from app.bootstrap import running_service
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
@@ -28,6 +30,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with running_service(settings or Settings(), metrics) as service:
             app.state.service = service
+            app.state.description = Description(app, service.registry)
             yield
 
     app = FastAPI(
@@ -35,8 +38,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=VERSION,
         lifespan=lifespan,
         redirect_slashes=False,
-        docs_url=None,
-        redoc_url=None,
+        # Served by routes of our own: app/api/routers/documents.py.
+        openapi_url=None,
+        generate_unique_id_function=operation_id,
     )
 
     async def answer_problem(request: Request, error: Exception) -> Response:
@@ -46,6 +50,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.add_exception_handler(known, answer_problem)
     for router in ROUTERS:
         app.include_router(router)
+    app.openapi = lambda: timeless(app)  # type: ignore[method-assign]  # FastAPI's own way to replace it
+    app.add_middleware(SecurityHeaders)
     instrument(app, metrics)
     slim = [route for router in HOT for route in router.routes if isinstance(route, SlimRoute)]
     # Added last, so that it is asked first.

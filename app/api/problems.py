@@ -177,9 +177,8 @@ def problem_response(error: Exception, path: str) -> Response:
     if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.warning("answered %d", problem.status, extra={"instance": instance, "path": path})
     body = problem.as_dict(instance)
-    return Response(
-        orjson.dumps(body), problem.status, {**problem.headers, "Cache-Control": "no-store"}, media_type=MEDIA_TYPE
-    )
+    headers = {**problem.headers, "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+    return Response(orjson.dumps(body), problem.status, headers, media_type=MEDIA_TYPE)
 
 
 def _sentence(error: Exception) -> str:

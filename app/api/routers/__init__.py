@@ -3,7 +3,7 @@
 `ROUTERS` lists them, the slim ones first: what is matched first costs least.
 """
 
-from app.api.routers import catalogue, operations, task_history, task_list, tasks
+from app.api.routers import catalogue, documents, operations, task_history, task_list, tasks
 
 ROUTERS = (
     tasks.hot,
@@ -13,5 +13,6 @@ ROUTERS = (
     task_history.router,
     catalogue.router,
     operations.router,
+    documents.router,
 )
 HOT = (tasks.hot, task_list.slim)

@@ -7,8 +7,10 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from app.api.answers import JsonAnswer
+from app.api.documented import answer, problems, ref
 from app.api.problems import NOT_FOUND
 from app.api.routing import PolicedRoute, service_of
+from app.api.schemas import ResourcesAnswer, TaskTypeDescription, TaskTypePage
 from app.protocol.resources import to_wire
 from app.task_types.definition import TaskType
 
@@ -30,14 +32,24 @@ def describe(kind: TaskType) -> dict[str, Any]:
     }
 
 
-@router.get("/v1/task-types")
+@router.get(
+    "/v1/task-types",
+    tags=["Catalogue"],
+    summary="Kinds of task",
+    responses={200: answer("All of them.", ref(TaskTypePage))},
+)
 async def list_task_types(request: Request) -> Response:
     """Every kind of task that can be submitted."""
     kinds = [describe(kind) for kind in service_of(request).registry]
     return JsonAnswer(200, orjson.dumps({"items": kinds, "next_cursor": None}))
 
 
-@router.get("/v1/task-types/{name}")
+@router.get(
+    "/v1/task-types/{name}",
+    tags=["Catalogue"],
+    summary="One kind of task",
+    responses={200: answer("The kind of task.", ref(TaskTypeDescription)), **problems(404)},
+)
 async def get_task_type(request: Request, name: str) -> Response:
     """One kind of task: description, JSON Schema of its parameters, default resources, example."""
     kind = service_of(request).registry.get(name)
@@ -46,15 +58,20 @@ async def get_task_type(request: Request, name: str) -> Response:
     return JsonAnswer(200, orjson.dumps(describe(kind)))
 
 
-@router.get("/v1/resources")
+@router.get(
+    "/v1/resources",
+    tags=["Catalogue"],
+    summary="Resources",
+    responses={200: answer("In all, and per node.", ref(ResourcesAnswer))},
+)
 async def get_resources(request: Request) -> Response:
     """Capacity, allocated, free and waiting: per node and in all."""
     service = service_of(request)
     nodes = {node.node_id: node.resources for node in await service.nodes.all()}
     # A node's own account is fresher than what it last reported.
     nodes[service.node_id] = service.manager.snapshot()
-    answer = {**_total(list(nodes.values())), "nodes": [{"node": name, **each} for name, each in nodes.items()]}
-    return JsonAnswer(200, orjson.dumps(answer))
+    found = {**_total(list(nodes.values())), "nodes": [{"node": name, **each} for name, each in nodes.items()]}
+    return JsonAnswer(200, orjson.dumps(found))
 
 
 def _total(nodes: list[dict[str, Any]]) -> dict[str, Any]:

@@ -7,8 +7,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from app.api.answers import RETRY_AFTER, JsonAnswer, etag_of, item_json, page_json
+from app.api.documented import answer, problems, ref
 from app.api.problems import Problem
 from app.api.routing import PolicedRoute, principal_of, service_of
+from app.api.schemas import HistoryPage
 from app.api.visible import visible_task
 from app.protocol.states import State
 
@@ -27,9 +29,20 @@ class MessagesQuery(BaseModel):
     cursor: int | None = Field(default=None, ge=0, le=MAX_SEQUENCE, description="`next_cursor` of the page before.")
 
 
-@router.get("/v1/tasks/{task_id}/result")
+@router.get(
+    "/v1/tasks/{task_id}/result",
+    tags=["Tasks"],
+    summary="Result of a task",
+    responses={
+        200: answer("What the handler returned: any JSON.", {}, "ETag"),
+        **problems(404, 409),
+    },
+)
 async def get_result(request: Request, task_id: str) -> Response:
-    """The result alone, of a completed task."""
+    """The result alone, of a completed task.
+
+    409 while there is none yet (`not-finished`) and where there will be none (`no-result`).
+    """
     task = await visible_task(service_of(request), principal_of(request), task_id)
     if task.state is State.COMPLETED:
         return JsonAnswer(200, (task.result_json or "null").encode(), [(b"etag", etag_of(task, None).encode())])
@@ -45,7 +58,12 @@ async def get_result(request: Request, task_id: str) -> Response:
     )
 
 
-@router.get("/v1/tasks/{task_id}/messages")
+@router.get(
+    "/v1/tasks/{task_id}/messages",
+    tags=["Tasks"],
+    summary="Message history of a task",
+    responses={200: answer("One page, in order.", ref(HistoryPage)), **problems(404, 422)},
+)
 async def get_messages(request: Request, task_id: str, query: Annotated[MessagesQuery, Query()]) -> Response:
     """The full message history of the task, in order, each message bound to the one before by its hash."""
     service = service_of(request)

@@ -10,10 +10,13 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from starlette.responses import Response
 
+from app.api import examples
 from app.api.answers import JsonAnswer, page_json
 from app.api.bodies import read_json_body
+from app.api.documented import answer, problems, ref, takes
 from app.api.problems import Problem, problem_of
 from app.api.routing import PolicedRoute, SlimRoute, principal_of, service_of
+from app.api.schemas import Batch, BatchOutcomes, TaskPage
 from app.api.visible import TASK_ID, why_it_waits
 from app.protocol import strict_json
 from app.protocol.messages import Timestamp
@@ -63,7 +66,12 @@ class ListQuery(BaseModel):
         return value
 
 
-@router.get("/v1/tasks")
+@router.get(
+    "/v1/tasks",
+    tags=["Tasks"],
+    summary="List tasks",
+    responses={200: answer("One page.", ref(TaskPage)), **problems(400, 422)},
+)
 async def list_tasks(request: Request, query: Annotated[ListQuery, Query()]) -> Response:
     """The caller's own tasks, newest first; an admin's list has everybody's."""
     service, principal = service_of(request), principal_of(request)
@@ -80,9 +88,18 @@ async def list_tasks(request: Request, query: Annotated[ListQuery, Query()]) -> 
     return JsonAnswer(200, page_json(items, following))
 
 
-@slim.post("/v1/tasks/batch")
+@slim.post(
+    "/v1/tasks/batch",
+    tags=["Tasks"],
+    summary="Submit many tasks",
+    responses={
+        200: answer("One outcome for each message.", ref(BatchOutcomes)),
+        **problems(400, 413, 415, 422),
+    },
+    openapi_extra=takes(Batch, examples.BATCH),
+)
 async def submit_batch(request: Request) -> Response:
-    """Submits up to 1,000 messages in one call; each has an outcome of its own, in the same order."""
+    """Up to 1,000 submit_task messages; each has an outcome of its own, in the same order, as if sent alone."""
     service = service_of(request)
     body = strict_json.parse(await read_json_body(request, service.max_body_bytes))
     outcomes = await service.submission.submit_batch(_messages(body), principal_of(request).subject)

@@ -6,22 +6,57 @@ import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from app.api import examples
 from app.api.answers import REPLAYED, RETRY_AFTER, Header, JsonAnswer, etag_of, location
 from app.api.bodies import read_json_body
+from app.api.documented import (
+    IDEMPOTENCY_KEY,
+    IF_NONE_MATCH,
+    PREFER,
+    TASK_ID,
+    VALIDATE_ONLY,
+    answer,
+    parameters,
+    problems,
+    ref,
+    takes,
+)
 from app.api.headers import idempotency_key_of, known_version, matches, wait_of
 from app.api.problems import Problem
 from app.api.routing import PolicedRoute, SlimRoute, principal_of, service_of
+from app.api.schemas import DryRun, TaskStatus
 from app.api.service import Service
 from app.api.visible import visible_task, why_it_waits
+from app.protocol.messages import SubmitTask
 from app.protocol.task import Task
 
 hot = APIRouter(route_class=SlimRoute)
 router = APIRouter(route_class=PolicedRoute)
 
 
-@hot.post("/v1/tasks", status_code=202)
+@hot.post(
+    "/v1/tasks",
+    status_code=202,
+    tags=["Tasks"],
+    summary="Submit a task",
+    responses={
+        202: answer("Accepted, and durable before this answer.", ref(TaskStatus), "Location", "Retry-After"),
+        200: answer(
+            "The same message again: its task as it is now. With `validate_only`: what would happen.",
+            {"anyOf": [ref(TaskStatus), ref(DryRun)]},
+            "Location",
+            "Retry-After",
+            "Idempotent-Replayed",
+        ),
+        **problems(400, 409, 413, 415, 422),
+    },
+    openapi_extra={**takes(SubmitTask, examples.SUBMIT), **parameters(VALIDATE_ONLY, IDEMPOTENCY_KEY)},
+)
 async def submit_task(request: Request) -> Response:
-    """Submits one task: the protocol's submit_task message."""
+    """The protocol's submit_task message. A message that can be read and is not acceptable is kept as a Rejected task.
+
+    The same message_id with the same body again is answered with the task that it made; with another body, 409.
+    """
     service = service_of(request)
     body = await read_json_body(request, service.max_body_bytes)
     submitter, key = principal_of(request).subject, idempotency_key_of(request)
@@ -39,15 +74,30 @@ def _validate_only(request: Request) -> bool:
     if unknown:
         name = min(unknown)
         raise Problem(422, "invalid-request", f"There is no query parameter {name[:80]!r} here: remove it.")
-    value = request.query_params["validate_only"].lower()
+    # A query such as "?&" is there and names nothing.
+    value = request.query_params.get("validate_only", "false").lower()
     if value not in ("true", "1", "false", "0"):
         raise Problem(422, "invalid-request", "The query parameter validate_only must be true or false.")
     return value in ("true", "1")
 
 
-@hot.get("/v1/tasks/{task_id}")  # noqa: FAST003 - a slim route resolves no parameters
+@hot.get(
+    "/v1/tasks/{task_id}",  # noqa: FAST003 - a slim route resolves no parameters
+    tags=["Tasks"],
+    summary="Status of a task",
+    responses={
+        200: answer("The task's status.", ref(TaskStatus), "ETag", "Retry-After", "Preference-Applied"),
+        304: answer("As it was when it had the ETag sent.", None, "ETag", "Retry-After", "Preference-Applied"),
+        **problems(404),
+    },
+    openapi_extra=parameters(TASK_ID, PREFER, IF_NONE_MATCH),
+)
 async def get_task(request: Request) -> Response:
-    """The task's status; `Prefer: wait=N` holds until it changes."""
+    """The task_status message as it is now. `Retry-After` says when to ask again, until the task is over.
+
+    `Prefer: wait=N` holds the answer back until the task is another than If-None-Match names (or, without that
+    header, than it was when asked). A task that is over is answered at once.
+    """
     service = service_of(request)
     task = await visible_task(service, principal_of(request), request.path_params["task_id"])
     wait_s = wait_of(request)
@@ -84,9 +134,21 @@ def _status(request: Request, service: Service, task: Task, waited: int | None) 
     return JsonAnswer(200, task.status_json(waiting).encode(), headers)
 
 
-@router.post("/v1/tasks/{task_id}/cancel", status_code=202)
+@router.post(
+    "/v1/tasks/{task_id}/cancel",
+    status_code=202,
+    tags=["Tasks"],
+    summary="Cancel a task",
+    responses={
+        202: answer("The wish is recorded.", ref(TaskStatus), "Location", "Retry-After"),
+        **problems(404, 409),
+    },
+)
 async def cancel_task(request: Request, task_id: str) -> Response:
-    """Cancels the task: at once while it is queued; a running one's handler is told, then killed."""
+    """A queued task is Failed at once; a running one's handler is told, and killed after a grace time.
+
+    A task that is over cannot be cancelled: 409.
+    """
     service, principal = service_of(request), principal_of(request)
     task = await visible_task(service, principal, task_id)
     await service.cancellation.cancel(task, principal.subject)

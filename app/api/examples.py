@@ -1,0 +1,84 @@
+"""Examples of what can be submitted: the protocol's own, one for each kind of task, and one with every member.
+
+Served, they are of the moment: a message_id of its own, and a deadline a day ahead, so that each of them works as it
+stands. In the repository's openapi.json they are timeless: a time in the past and no deadline, which works for ever.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from app.task_types.definition import TaskType
+
+SUBMIT = "submit."
+BATCH = "batch."
+
+PRINTED = datetime(2024, 3, 21, 10, 0, tzinfo=UTC)
+"""The timestamp of the example in the protocol."""
+PROTOCOL_PARAMETERS = {"input_source": "data_stream_1", "processing_steps": ["validate", "transform", "aggregate"]}
+DEADLINE_AHEAD = timedelta(days=1)
+"""The protocol's example gives half an hour; a page of documentation may stay open for longer than that."""
+
+Example = dict[str, Any]
+
+
+def components(kinds: Iterable[TaskType], now: datetime | None) -> dict[str, Example]:
+    """Every example as components/examples has it, for the time `now` (UTC), or timeless."""
+    submissions = _submissions(list(kinds), now)
+    examples = {SUBMIT + name: example for name, example in submissions.items()}
+    examples[BATCH + "two"] = {
+        "summary": "Two messages at once",
+        "value": {"messages": [example["value"] for example in list(submissions.values())[:2]]},
+    }
+    return examples
+
+
+def _submissions(kinds: list[TaskType], now: datetime | None) -> dict[str, Example]:
+    found = {"protocol": _example("task-123", "The protocol's own example", _specification(), now, deadline=True)}
+    for kind in kinds:
+        others = [parameters for parameters in kind.examples if parameters != PROTOCOL_PARAMETERS]
+        for number, parameters in enumerate(others, 1):
+            name = kind.name if len(others) == 1 else f"{kind.name}-{number}"
+            specification = {"type": kind.name, "parameters": parameters}
+            found[component_name(name)] = _example(name, f"A task of type {name}", specification, now)
+    if any(kind.name == "echo" for kind in kinds):
+        found["every-member"] = _example("every-member", "Every member that there is", _full(), now, deadline=True)
+    return found
+
+
+def _example(
+    name: str, summary: str, specification: dict[str, Any], now: datetime | None, *, deadline: bool = False
+) -> Example:
+    moment = now or PRINTED
+    body: dict[str, Any] = {"task_specification": specification, "priority": 1}
+    if deadline and now is not None:
+        body["deadline"] = _wire(now + DEADLINE_AHEAD)
+    header = {
+        "message_id": name if now is None else f"{name}-{now:%Y%m%dT%H%M%SZ}",
+        "timestamp": _wire(moment),
+    }
+    return {"summary": summary, "value": {"type": "submit_task", "header": header, "body": body}}
+
+
+def _specification() -> dict[str, Any]:
+    return {"type": "data_processing", "parameters": PROTOCOL_PARAMETERS}
+
+
+def _full() -> dict[str, Any]:
+    return {
+        "type": "echo",
+        "parameters": {"greeting": "hello"},
+        "resources": {"cpu": 0.5, "memory_mb": 16},
+        "timeout_s": 60,
+        "retry": {"max_attempts": 3, "backoff": "exponential", "initial_s": 1, "max_s": 60},
+        "labels": {"team": "search", "purpose": "trial"},
+    }
+
+
+def _wire(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def component_name(name: str) -> str:
+    """A name as OpenAPI allows it for a component."""
+    return "".join(letter if letter.isascii() and (letter.isalnum() or letter in "._-") else "-" for letter in name)

@@ -1,0 +1,61 @@
+"""The description of the interface, for programs and for people. Nothing of it comes from another host."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import orjson
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+
+from app.api.answers import JsonAnswer
+from app.api.openapi import Description
+from app.api.routing import PolicedRoute
+
+router = APIRouter(route_class=PolicedRoute, include_in_schema=False)
+
+PAGES = Path(__file__).parents[1] / "pages"
+SWAGGER, REDOC = "swagger.html", "redoc.html"
+
+# Swagger UI and ReDoc write styles into the page and draw their icons from data: addresses.
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+# Our own pages, and the scripts and styles that the package carries.
+_files = StaticFiles(directory=PAGES, packages=[("fastapi_offline", "static")])
+
+
+@router.get("/openapi.json")
+async def openapi(request: Request) -> Response:
+    """The OpenAPI document; the times in its examples are of now, so that they work as they stand."""
+    description: Description = request.app.state.description
+    return JsonAnswer(200, orjson.dumps(description.at(datetime.now(UTC))))
+
+
+@router.get("/docs")
+async def docs(request: Request) -> Response:
+    """Swagger UI: read, authorize, try out."""
+    return await _page(SWAGGER, request)
+
+
+@router.get("/redoc")
+async def redoc(request: Request) -> Response:
+    """ReDoc: the same to read."""
+    return await _page(REDOC, request)
+
+
+@router.get("/docs/assets/{name}")
+async def asset(request: Request, name: str) -> Response:
+    """A script, style or picture of the two pages."""
+    response = await _files.get_response(name, request.scope)
+    response.headers["Cache-Control"] = "public, max-age=3600"
+    return response
+
+
+async def _page(name: str, request: Request) -> Response:
+    response = await _files.get_response(name, request.scope)
+    response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
+    response.headers["Cache-Control"] = "no-cache"
+    return response
