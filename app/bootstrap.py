@@ -30,6 +30,7 @@ from app.storage import guard, migrations
 from app.storage.claim import Leases
 from app.storage.database import Database
 from app.storage.embedded import EmbeddedPostgres
+from app.storage.errors import StorageUnavailable
 from app.storage.journal import Journal
 from app.storage.listen import News
 from app.storage.nodes import Nodes
@@ -141,11 +142,12 @@ class _Assembly:
         self.news.start()
         stack.push_async_callback(self.news.close)
         await self._report()
-        stack.push_async_callback(self.nodes.leave)
-        self.dispatcher.start(self.runner)
+        stack.push_async_callback(self._leave)
         if self._embedded:
-            # One data directory, one server, one node: whoever held these is dead.
+            # One data directory, one server, one node: whoever held these is dead. Before the first claim, which
+            # takes leases in the same name.
             await self.rescuer.recover_own()
+        self.dispatcher.start(self.runner)
         lease_s = self._execution.lease_s
         for periodic in (
             Periodic("heartbeat", lease_s / 3, self.heartbeat.beat),
@@ -172,6 +174,13 @@ class _Assembly:
 
     async def _report(self) -> None:
         self.news.alone = await self.nodes.report(self.manager.snapshot()) == 0
+
+    async def _leave(self) -> None:
+        try:
+            await self.nodes.leave()
+        except StorageUnavailable:
+            # The others see the entry run out.
+            logger.warning("the database is away: this node's entry is left to run out")
 
     async def _prepare_history(self) -> None:
         await guard.prepare_history(self._database, HISTORY_WEEKS_AHEAD)
@@ -214,8 +223,13 @@ def _new_node_id() -> str:
 
 def _own_node_id(path: Path) -> str:
     """The name under which this data directory's node has always gone."""
-    if not path.exists():
-        path.write_text(_new_node_id())
+    known = path.read_text().strip() if path.exists() else ""
+    if known:
+        return known
+    # A file that a crash has left empty counts as none. Whole or not there: renamed when written.
+    draft = path.with_suffix(".new")
+    draft.write_text(_new_node_id())
+    draft.replace(path)
     return path.read_text().strip()
 
 

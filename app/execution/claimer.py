@@ -112,9 +112,11 @@ class Claimer:
         tasks = await self._leases.claim(CLAIM_LIMIT, self._types, sorted(self._full))
         self._adopt(tasks)
         more = len(tasks) >= CLAIM_LIMIT
-        self._barren = self._full if self._full and not more else None
+        # Woken while the claim was under way: it may have looked too early.
+        told = self._wake.is_set()
+        self._barren = self._full if self._full and not more and not told else None
         # With a shape held back, more of it may wait than was looked at.
-        self.backlog = more or bool(self._full)
+        self.backlog = more or told or bool(self._full)
         return more
 
     def _full_shapes(self) -> frozenset[str]:

@@ -21,11 +21,15 @@ from app.protocol.task import Task
 from app.resources.manager import ResourceManager
 from app.resources.request import Grant, request_of
 from app.storage.claim import Leases
-from app.storage.errors import StorageUnavailable
+from app.storage.errors import Conflict, StorageUnavailable
 from app.storage.rows import amounts_text
 from app.task_types.registry import Registry
 
 logger = logging.getLogger("app.execution")
+
+HAND_BACK_S = 15.0
+"""How long a drain waits for attempts that were stopped. A database that is away must not keep a process from ending:
+what could not be recorded is rescued when its lease runs out."""
 
 
 class Dispatcher:
@@ -97,6 +101,10 @@ class Dispatcher:
         """Something will be due then."""
         self._claimer.look_at(moment)
 
+    def serves(self, task: Task) -> bool:
+        """This node can run the task, and still takes any."""
+        return not self._paused and task.type in self._types
+
     def adopt(self, tasks: list[Task]) -> None:
         """Takes tasks whose lease this node has just been given."""
         for task in tasks:
@@ -107,9 +115,7 @@ class Dispatcher:
 
     def _hold(self, task: Task, parameters: dict[str, Any]) -> None:
         kind = self._registry.get(task.type)
-        if kind is None:
-            logger.error("no task type %r here", task.type, extra={"task_id": task.task_id})
-            return
+        assert kind is not None, "only types that are served come this far"
         self.holdings[task.task_id] = Holding(task, kind, parameters, self._clock())
         self._manager.request(request_of(task))
 
@@ -141,23 +147,31 @@ class Dispatcher:
         """Stops asking for the resources of a task that has not started, and forgets it."""
         self._manager.withdraw(holding.task.task_id)
         del self.holdings[holding.task.task_id]
+        # It may have been in the way of others.
+        self._grant()
 
     # -- ends from outside --------------------------------------------------------------------------
 
     async def cancel(self, holding: Holding, by: str) -> None:
         """Cancels a held task: at once where it has not started, else its handler is told.
 
-        Raises Conflict where another node has taken it meanwhile.
+        Raises Conflict where its attempt has ended, or another node has taken it, meanwhile.
         """
+
+        def wish(task: Task, now: datetime) -> None:
+            if task.lease_owner is None:
+                raise Conflict
+            task.request_cancel(now, by)
+
         if holding.attempt is None:
             self.let_go(holding)
             await self._recorder.record(
                 holding,
-                lambda task, now: task.request_cancel(now, by),
+                wish,
                 lambda task, now: task.fail(now, Reason.CANCELLED, stop_error(task, Reason.CANCELLED)),
             )
-        elif holding.stop.reason is None:
-            await self._recorder.record(holding, lambda task, now: task.request_cancel(now, by))
+        else:
+            await self._recorder.record(holding, wish)
             holding.stop.set(Reason.CANCELLED)
 
     def lost(self, task_id: str) -> None:
@@ -176,14 +190,12 @@ class Dispatcher:
         self._paused = True
         await self._claimer.stop()
         await self._give_back()
-        attempts = self._attempts()
-        if attempts:
-            await asyncio.wait(attempts, timeout=grace_s)
+        await self._ended(grace_s)
         for holding in self.holdings.values():
             holding.stop.set(Reason.EXECUTOR_LOST)
-        attempts = self._attempts()
-        if attempts:
-            await asyncio.wait(attempts)
+        for attempt in await self._ended(HAND_BACK_S):
+            logger.warning("an attempt could not be handed back in time: its lease will run out")
+            attempt.cancel()
 
     async def _give_back(self) -> None:
         waiting = [holding for holding in self.holdings.values() if holding.attempt is None]
@@ -195,5 +207,10 @@ class Dispatcher:
             except StorageUnavailable:
                 logger.warning("%d tasks could not be given back: their leases will run out", len(waiting))
 
-    def _attempts(self) -> list[asyncio.Task[None]]:
-        return [holding.attempt for holding in self.holdings.values() if holding.attempt is not None]
+    async def _ended(self, within_s: float) -> set[asyncio.Task[None]]:
+        """Waits for the end of all attempts; answers those that still run after so many seconds."""
+        attempts = {holding.attempt for holding in self.holdings.values() if holding.attempt is not None}
+        if not attempts:
+            return set()
+        _, left = await asyncio.wait(attempts, timeout=within_s)
+        return left

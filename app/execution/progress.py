@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 from app.execution.holding import Holding, Recorder
+from app.protocol.reasons import Reason
 from app.storage.errors import Conflict
 
 UPDATES_PER_S = 10
@@ -51,4 +52,5 @@ class ProgressPump:
             await self._recorder.record(self._holding, lambda task, now: task.report_progress(now, fraction, details))
         except Conflict:
             self._holding.lost = True
+            self._holding.stop.set(Reason.EXECUTOR_LOST)
             raise

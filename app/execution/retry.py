@@ -54,12 +54,15 @@ def decide(task: Task, outcome: Outcome, now: datetime, draw: float) -> Decision
     match outcome:
         case Succeeded(result_json=result_json):
             return Complete(result_json)
+        case Failed(permanent=True, reason=reason, error=error):
+            return GiveUp(reason, error)
+        case _ if task.cancel_requested_at is not None:
+            # Whatever else ended this attempt, there is to be no other.
+            return GiveUp(Reason.CANCELLED, stop_error(task, Reason.CANCELLED))
         case Stopped(reason=Reason.EXECUTOR_LOST):
             return HandBack()
         case Stopped(reason=reason):
             return _after_failure(task, reason, stop_error(task, reason), now, draw)
-        case Failed(permanent=True, reason=reason, error=error):
-            return GiveUp(reason, error)
         case Failed(reason=reason, error=error):
             return _after_failure(task, reason, error, now, draw)
         case _:

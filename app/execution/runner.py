@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import assert_never
 
-from app.execution.backends.backend import Attempt, Backend, Outcome
+from app.execution.backends.backend import Attempt, Backend, Outcome, Usage
 from app.execution.holding import Holding, Recorder, Step
 from app.execution.progress import ProgressPump
 from app.execution.retry import Complete, Decision, GiveUp, HandBack, RetryAt, decide
@@ -54,7 +54,7 @@ class Runner:
                 outcome = await self._execute(holding, grant)
             finally:
                 self._released(holding)
-            await self._recorder.record(holding, *self._ending(task, outcome))
+            await self._recorder.record(holding, _ending(outcome))
         except Conflict:
             holding.lost = True
             logger.warning("lease lost: what this node did of the task is discarded", extra={"task_id": task.task_id})
@@ -98,23 +98,27 @@ class Runner:
         self._observe(kind.name, asyncio.get_running_loop().time() - begin)
         return outcome
 
-    def _ending(self, task: Task, outcome: Outcome) -> tuple[Step, ...]:
+
+def _ending(outcome: Outcome) -> Step:
+    """Decides when it is its turn, not before: a cancel may have been recorded meanwhile."""
+
+    def end(task: Task, now: datetime) -> None:
         # The jitter spreads retries; nothing secret hangs on it.
-        decision = decide(task, outcome, datetime.now(UTC), random.random())  # noqa: S311
-        return (_step_of(decision, outcome),)
+        _apply(decide(task, outcome, now, random.random()), task, now, outcome.used)  # noqa: S311
+
+    return end
 
 
-def _step_of(decision: Decision, outcome: Outcome) -> Step:
-    used = outcome.used
+def _apply(decision: Decision, task: Task, now: datetime, used: Usage) -> None:
     match decision:
         case Complete(result_json=result_json):
-            return lambda task, now: task.complete(now, result_json, used)
+            task.complete(now, result_json, used)
         case RetryAt(run_at=run_at, reason=reason, error=error):
-            return lambda task, now: task.retry_later(now, run_at, reason, error, used)
+            task.retry_later(now, run_at, reason, error, used)
         case GiveUp(reason=reason, error=error):
-            return lambda task, now: task.fail(now, reason, error, used)
+            task.fail(now, reason, error, used)
         case HandBack():
-            return lambda task, now: task.hand_back(now)
+            task.hand_back(now)
         case _:
             assert_never(decision)
 

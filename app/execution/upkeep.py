@@ -4,19 +4,20 @@ Each of these is one small action; Runtime repeats them. Time-outs of leases are
 time-outs of requests for resources by the event loop's.
 """
 
+import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from app.execution.dispatcher import Dispatcher
 from app.execution.holding import Holding, Recorder
 from app.execution.retry import GiveUp, RetryAt, after_executor_lost, stop_error
 from app.protocol.backoff import backoff_s
 from app.protocol.reasons import Reason
-from app.protocol.states import State
+from app.protocol.states import QUEUED, State
 from app.protocol.task import Task
 from app.resources.manager import ResourceManager
 from app.storage.claim import Leases
@@ -48,7 +49,13 @@ class Heartbeat:
         for task_id, by in held.cancels.items():
             wanted = self._dispatcher.holdings.get(task_id)
             if wanted is not None and wanted.task.cancel_requested_at is None:
-                await self._dispatcher.cancel(wanted, by)
+                await self._cancel(wanted, by)
+
+    async def _cancel(self, holding: Holding, by: str) -> None:
+        try:
+            await self._dispatcher.cancel(holding, by)
+        except Conflict:
+            logger.info("a cancel came too late", extra={"task_id": holding.task.task_id})
 
     async def _check_lost(self, holding: Holding) -> None:
         # A change of this very task may have been under way: an ending one takes the lease with it.
@@ -72,12 +79,13 @@ class Rescuer:
 
     async def recover_own(self) -> None:
         """At start, where no other process of this node can live: what the last one held is taken over at once."""
+        await self._leases.give_back_own()
         while tasks := await self._leases.take_own(BATCH):
             await self._settle(tasks)
 
     async def rescue(self) -> None:
         """One round of both. Raises StorageUnavailable."""
-        while tasks := await self._leases.take_expired(BATCH):
+        while tasks := await self._leases.take_expired(BATCH, list(self._dispatcher.holdings)):
             await self._settle(tasks)
         while tasks := await self._leases.take_overdue(BATCH):
             await self._end_overdue(tasks)
@@ -88,13 +96,10 @@ class Rescuer:
         for task in started:
             self._step_after_loss(task, datetime.now(UTC))
         await _commit_each(self._journal, started)
-        self._dispatcher.adopt(
-            [
-                task
-                for task in tasks
-                if task.state in (State.RESOURCE_ALLOCATION, State.WAITING) and task.lease_owner is not None
-            ]
-        )
+        left = [task for task in tasks if task.state in QUEUED and task not in started]
+        if strange := [task.task_id for task in left if not self._dispatcher.serves(task)]:
+            await self._leases.give_back(strange)
+        self._dispatcher.adopt([task for task in left if self._dispatcher.serves(task)])
         if started:
             self._dispatcher.look()
 
@@ -160,28 +165,32 @@ class AllocationTimeouts:
     async def check(self) -> None:
         """One look at everything that waits on this node."""
         now, clock = datetime.now(UTC), self._clock()
-        for holding in list(self._dispatcher.holdings.values()):
-            if holding.attempt is not None:
-                continue
-            deadline = holding.task.deadline
-            if deadline is not None and deadline <= now:
-                await self._end_overdue(holding)
-            elif clock - holding.requested_at >= self._rules.timeout_s and self._is_unavailable(holding.task):
-                await self._end_request(holding, clock)
+        waiting = [holding for holding in self._dispatcher.holdings.values() if holding.attempt is None]
+        # All are let go before the first commit: nobody else takes a step with any of them meanwhile.
+        endings = [ending for holding in waiting if (ending := self._ending(holding, now, clock)) is not None]
+        await asyncio.gather(*endings)
+
+    def _ending(self, holding: Holding, now: datetime, clock: float) -> Awaitable[None] | None:
+        deadline = holding.task.deadline
+        if deadline is not None and deadline <= now:
+            self._dispatcher.let_go(holding)
+            return self._end_overdue(holding)
+        if clock - holding.requested_at >= self._rules.timeout_s and self._is_unavailable(holding.task):
+            waiting = self._manager.waiting(holding.task.task_id, clock) or {"reason": "insufficient"}
+            self._dispatcher.let_go(holding)
+            return self._end_request(holding, waiting)
+        return None
 
     def _is_unavailable(self, task: Task) -> bool:
         return self._rules.when_busy == "count" or self._manager.blocked_by_capacity(task.requested)
 
     async def _end_overdue(self, holding: Holding) -> None:
-        self._dispatcher.let_go(holding)
         await self._record(
             holding,
             lambda task, now: task.fail(now, Reason.DEADLINE_EXCEEDED, stop_error(task, Reason.DEADLINE_EXCEEDED)),
         )
 
-    async def _end_request(self, holding: Holding, clock: float) -> None:
-        waiting = self._manager.waiting(holding.task.task_id, clock) or {"reason": "insufficient"}
-        self._dispatcher.let_go(holding)
+    async def _end_request(self, holding: Holding, waiting: dict[str, Any]) -> None:
         attempts = holding.task.allocation_attempts + 1
         # The jitter spreads retries; nothing secret hangs on it.
         wait_s = backoff_s(attempts, self._rules.backoff_initial_s, self._rules.backoff_max_s, random.random())  # noqa: S311

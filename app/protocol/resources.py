@@ -4,6 +4,7 @@ On the wire and in a task type's defaults a vector is a `Resources`; inside the 
 an `Amounts`, whole thousandths by unit, so that sums are exact and "at rest, zero" means zero.
 """
 
+from math import ceil
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -43,8 +44,8 @@ class Resources(BaseModel):
 
 
 def _thousandths(value: float) -> int:
-    scaled = round(value * 1000, 6)
-    return int(scaled) if scaled == int(scaled) else int(scaled) + 1
+    # Rounded first: 0.29 * 1000 is a hair above 290. Never to nothing: what is asked for, however little, counts.
+    return max(1, ceil(round(value * 1000, 6)))
 
 
 def to_wire(amounts: Amounts) -> dict[str, Any]:

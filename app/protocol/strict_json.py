@@ -35,7 +35,7 @@ def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _integer(digits: str) -> int:
-    if len(digits) > MAX_INTEGER_DIGITS:
+    if len(digits.removeprefix("-")) > MAX_INTEGER_DIGITS:
         raise ForbiddenJson(f"an integer has more than {MAX_INTEGER_DIGITS} digits")
     return int(digits)
 
@@ -83,18 +83,20 @@ def parse(raw: bytes) -> Any:
 
 
 def _check_depth(value: Any) -> None:
-    level = [value]
-    for _ in range(MAX_DEPTH + 1):
-        level = [child for item in level for child in _children(item)]
+    level = _containers([value])
+    for _ in range(MAX_DEPTH):
+        level = [inner for container in level for inner in _containers(_children(container))]
         if not level:
             return
     raise ForbiddenJson(TOO_DEEP)
 
 
-def _children(item: Any) -> Iterable[Any]:
-    if isinstance(item, dict):
-        return item.values()
-    return item if isinstance(item, list) else ()
+def _containers(values: Iterable[Any]) -> list[Any]:
+    return [value for value in values if isinstance(value, dict | list)]
+
+
+def _children(container: Any) -> Iterable[Any]:
+    return container.values() if isinstance(container, dict) else container
 
 
 def _check_strings(value: Any) -> None:

@@ -177,8 +177,9 @@ class Task:
 
     def request_cancel(self, now: datetime, by: str) -> None:
         """The submitter (or an admin) wants the task to stop. Recorded once."""
-        if self.cancel_requested_at is None:
-            self.cancel_requested_at = now
+        if self.cancel_requested_at is not None:
+            return
+        self.cancel_requested_at = now
         self._exchange(MessageName.CANCEL_TASK, "cancel_task", {"task_id": self.task_id, "requested_by": by}, now)
 
     def hand_back(self, now: datetime) -> None:

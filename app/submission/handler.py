@@ -206,7 +206,7 @@ class SubmissionHandler:
         self, message: SubmitTask, kind: TaskType, requested: Amounts, text: str, submitter: str, now: datetime
     ) -> Task:
         specification = message.body.task_specification
-        retry = specification.retry or self._retry.model_copy(update={"max_attempts": kind.max_attempts})
+        retry = self._retry.model_copy(update={"max_attempts": kind.max_attempts, **_named(specification.retry)})
         return Task(
             task_id=new_task_id(),
             message_id=message.header.message_id,
@@ -223,6 +223,11 @@ class SubmissionHandler:
             retry=retry,
             submitted_at=now,
         )
+
+
+def _named(retry: RetryPolicy | None) -> dict[str, Any]:
+    """The members of its retry policy that the message names; the others are the type's and the service's."""
+    return {} if retry is None else {name: getattr(retry, name) for name in retry.model_fields_set}
 
 
 def new_task_id() -> str:
