@@ -62,18 +62,14 @@ class Level:
         self.waiting -= 1
         self.cost -= entry.cost
 
-    def charge(self, entry: Entry, *, in_order: bool) -> None:
+    def charge(self, entry: Entry) -> None:
         """The entry, still waiting, is granted: its lane pays, and virtual time moves on.
 
-        It moves by the share that each waiting lane was due, so that newcomers, however many, cannot stay ahead of
-        one who waits; and in the order of service never behind the lane that is being served.
+        It moves by the share that each waiting lane was due. Newcomers start from it, and so cannot, however many they
+        are, stay ahead of one who waits.
         """
-        lane = entry.lane
-        started = lane.tag
-        lane.charge(entry.cost)
+        entry.lane.charge(entry.cost)
         self._virtual += entry.cost / self._weight
-        if in_order:
-            self._virtual = max(self._virtual, started)
 
     def first(self) -> Entry | None:
         """The next in order."""

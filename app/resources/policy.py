@@ -17,6 +17,7 @@ MOST_POSTPONEMENTS = 3
 
 SOONEST_RENEWAL_S = 0.01
 LATEST_RENEWAL_S = 1.0
+"""Seconds after which a reservation is computed again, a tenth of its length otherwise."""
 
 
 class Holding(NamedTuple):

@@ -69,7 +69,7 @@ class FairQueue:
     def take(self, entry: Entry, now: float, *, in_order: bool) -> None:
         """The request is granted: in its order, or ahead of the one that is first (backfill)."""
         priority = entry.request.priority
-        self._levels[priority].charge(entry, in_order=in_order)
+        self._levels[priority].charge(entry)
         if entry is self._turn:
             self._aging.turn_taken(priority)
         elif in_order:

@@ -73,23 +73,40 @@ def test_idleness_earns_no_credit() -> None:
     assert sum(order) == 3
 
 
-def test_newcomers_however_many_do_not_stay_ahead_of_one_who_has_been_served_more() -> None:
-    queue = queue_of(*(request(number, "old") for number in range(3)))
-    for _ in range(2):
+def test_newcomers_however_many_do_not_stay_ahead_of_one_who_owes() -> None:
+    queue = queue_of(request(0, "owes"), request(1, "other"))
+    level = next(queue.levels())
+    level.lanes["owes"].charge(5.0)
+    order: list[str] = []
+    while "owes" not in order:
+        assert len(order) < 30
+        queue.add(request(100 + len(order), f"new-{len(order)}"), 1.0, 0.0)
         entry = queue.first(0.0)
         assert entry is not None
         queue.take(entry, 0.0, in_order=True)
-    waited = 0
-    for number in range(100, 200):
-        queue.add(request(number, f"new-{number}"), 1.0, 0.0)
-        queue.add(request(1000 + number, f"newer-{number}"), 1.0, 0.0)
-        entry = queue.first(0.0)
-        assert entry is not None
-        queue.take(entry, 0.0, in_order=True)
-        if entry.request.submitter == "old":
-            break
-        waited += 1
-    assert waited < 10
+        order.append(entry.request.submitter)
+    assert len(order) > 5
+
+
+def test_a_newcomer_is_not_recompensed_for_what_was_used_before_it_came() -> None:
+    queue = queue_of(*(request(number, "alone") for number in range(6)))
+    next(queue.levels()).lanes["alone"].charge(50.0)
+    for number in range(100, 106):
+        queue.add(request(number, "newcomer"), 1.0, 0.0)
+    assert sum(int(task.removeprefix("task-")) < 100 for task in served(queue)[:4]) == 2
+
+
+def test_what_a_submitter_owes_is_not_forgotten_while_it_has_nothing_waiting() -> None:
+    queue = queue_of(request(0, "stays"), request(1, "stays"), request(2, "owes"))
+    level = next(queue.levels())
+    entry = level.lanes["owes"].entries.first()
+    assert entry is not None
+    entry.lane.charge(50.0)
+    queue.remove(entry)
+    for number in range(100, 400):
+        queue.remove(queue.add(request(number, f"passing-{number}"), 1.0, 0.0))
+    assert queue.add(request(3, "owes"), 1.0, 0.0).lane is entry.lane
+    assert served(queue) == ["task-0", "task-1", "task-3"]
 
 
 def test_what_is_ahead_is_counted() -> None:
