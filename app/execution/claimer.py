@@ -115,8 +115,9 @@ class Claimer:
         # Woken while the claim was under way: it may have looked too early.
         told = self._wake.is_set()
         self._barren = self._full if self._full and not more and not told else None
-        # With a shape held back, more of it may wait than was looked at.
-        self.backlog = more or told or bool(self._full)
+        # With a shape held back, more of it may wait than was looked at. What was told meanwhile does not count: under
+        # a steady load something always is, and every task would then take the detour through the database.
+        self.backlog = more or bool(self._full)
         return more
 
     def _full_shapes(self) -> frozenset[str]:
