@@ -18,6 +18,8 @@ from app.cli.credentials import uses_own_key
 from app.cli.failures import CommandFailed, ExitCode
 from app.cli.output import cell, out
 from app.cli.startup import listen, sentence
+from app.protocol.resources import to_wire
+from app.resources.discovery import CapacityError, configured, discover
 from app.security.errors import KeyConfigurationError
 from app.security.own_key import FILE_NAME, own_signing_key
 from app.security.tokens import token_verifier
@@ -60,6 +62,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     """Every check, one after the other; each that needs the database is left out where it cannot be reached."""
     yield Finding("settings", "ok", "every variable is understood")
     yield _task_types(settings)
+    yield _capacity(settings.execution.capacity)
     yield from _data_directory(settings.storage)
     yield _keys(settings)
     yield _port(settings.server.host, settings.server.port)
@@ -75,6 +78,15 @@ def _task_types(settings: Settings) -> Finding:
     except TaskTypeError as error:
         return Finding("task types", "wrong", str(error))
     return Finding("task types", "ok", ", ".join(kind.name for kind in kinds))
+
+
+def _capacity(text: str | None) -> Finding:
+    try:
+        capacity = discover() if text is None else configured(text, discover())
+    except CapacityError as error:
+        return Finding("capacity", "wrong", sentence(error))
+    units = to_wire(capacity.amounts())
+    return Finding("capacity", "ok", ", ".join(f"{unit} {amount}" for unit, amount in units.items()))
 
 
 def _data_directory(storage: StorageSettings) -> Iterator[Finding]:

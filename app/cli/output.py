@@ -12,8 +12,8 @@ from rich.text import Text
 
 from app.telemetry.rendering import printable
 
-PIPE_WIDTH = 240
-"""Columns where the output is no terminal: wide enough that no table is cut for a script that reads it."""
+PIPE_WIDTH = 10_000
+"""Columns where the output is no terminal: wide enough that no row is folded for a script that reads it."""
 
 
 def out() -> Console:

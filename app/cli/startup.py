@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from app.cli.failures import CommandFailed
+from app.resources.discovery import CapacityError
 from app.security.errors import KeyConfigurationError
-from app.settings import SettingsError
+from app.settings import SettingsError, variable_of
 from app.storage.embedded import EmbeddedPostgresError
 from app.storage.errors import StorageUnavailable
 from app.storage.guard import UnfitDatabase
@@ -21,6 +22,7 @@ Application = Callable[[Message, Receive, Send], Awaitable[None]]
 """An ASGI application (the ASGI specification, 3.0), in as many words as are needed here."""
 
 EXPECTED = (
+    CapacityError,
     EmbeddedPostgresError,
     KeyConfigurationError,
     SchemaMismatch,
@@ -71,6 +73,8 @@ def sentence(error: Exception) -> str:
     """What is wrong, for the operator."""
     if isinstance(error, StorageUnavailable):
         return f"The database cannot be reached: {error}. Check DATABASE_URL; `task-executor doctor` looks closer."
+    if isinstance(error, CapacityError):
+        return f"{variable_of('capacity')}: {error}"
     return str(error)
 
 
