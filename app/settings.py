@@ -7,12 +7,14 @@ generated from these classes.
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pydantic_settings import SettingsError as PydanticSettingsError
 
 PREFIX = "TASK_EXECUTOR_"
+POSTGRES_SCHEMES = frozenset({"postgres", "postgresql", "postgresql+asyncpg"})
 
 
 class SettingsError(Exception):
@@ -52,6 +54,22 @@ class StorageSettings(_Section):
         default=False,
         description="Serve although the database would lose what it has confirmed (fsync or the like is off).",
     )
+
+    @field_validator("database_url")
+    @classmethod
+    def _names_postgres(cls, value: str | None) -> str | None:
+        if value is not None and not _is_postgres_url(value):
+            raise ValueError("should be an address such as postgresql://user:password@host/database")
+        return value
+
+
+def _is_postgres_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        # Asking for the port is what checks it.
+        return parts.scheme in POSTGRES_SCHEMES and parts.port != 0
+    except ValueError:
+        return False
 
 
 class TaskSettings(_Section):
@@ -135,4 +153,4 @@ def _sentence(error: ValidationError) -> str:
     name = str(first["loc"][0])
     variable = name if name.isupper() else variable_of(name)
     rest = "".join(f".{part}" for part in first["loc"][1:])
-    return f"{variable}{rest}: {re.sub('^Input ', '', first['msg'])}"
+    return f"{variable}{rest}: {re.sub('^(Input|Value error,) ', '', first['msg'])}"
