@@ -70,8 +70,14 @@ class ChildProcess(asyncio.Protocol):
         pipe = os.fdopen(output_reader, "rb", buffering=0)
         output = OutputLog(pipe)
         child = cls(process, shape, output, max_result_bytes)
-        await loop.connect_read_pipe(lambda: output, pipe)
-        await loop.create_unix_connection(lambda: child, sock=ours)
+        try:
+            await loop.connect_read_pipe(lambda: output, pipe)
+            await loop.create_unix_connection(lambda: child, sock=ours)
+        except BaseException:
+            process.kill()
+            pipe.close()
+            ours.close()
+            raise
         hello = Hello(modules=modules, environment=seen, max_result_bytes=max_result_bytes)
         child._write(encode(hello))
         return child

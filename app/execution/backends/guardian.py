@@ -69,8 +69,9 @@ class Worker:
 class Guardian:
     """The guardian's loop over its channel, the ends of its children, and the watch."""
 
-    def __init__(self, channel: socket.socket) -> None:
+    def __init__(self, channel: socket.socket, service: int) -> None:
         self._channel = channel
+        self._service = service
         self._workers: dict[int, Worker] = {}
         self._ended: list[Worker] = []
         self._terminated = False
@@ -94,7 +95,9 @@ class Guardian:
             self._end_everything()
 
     def _terminate(self, *_: object) -> None:
-        self._terminated = True
+        # The kernel's word that the service is dead. While it lives, as when a whole control group is told to stop,
+        # the service drains, and closes the channel when it no longer needs its children.
+        self._terminated = os.getppid() != self._service
 
     def _turn(self) -> None:
         watched = [worker for worker in self._workers.values() if worker.limit is not None]
@@ -211,9 +214,10 @@ def main() -> None:
     """The program: CHANNEL_FD SERVICE_PID."""
     channel = socket.socket(fileno=int(sys.argv[1]))
     channel.set_inheritable(False)
-    kernel.signalled_when_parent_dies(signal.SIGTERM, int(sys.argv[2]))
+    service = int(sys.argv[2])
+    kernel.signalled_when_parent_dies(signal.SIGTERM, service)
     kernel.adopt_orphans()
-    guardian = Guardian(channel)
+    guardian = Guardian(channel, service)
     guardian.serve()
     # Nothing is left to tidy, and the service waits for this process: the interpreter's own end is skipped.
     os._exit(0)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,6 +83,7 @@ class Nursery:
 
     `lost` is true once the guardian is gone; its children then die too, by the kernel's hand, and another Nursery
     has to be made. To be made in the thread of the event loop, which must live as long as the guardian shall.
+    Raises OSError where no guardian can be started.
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
@@ -94,13 +95,15 @@ class Nursery:
         self._loop = asyncio.get_running_loop()
         self._gone: asyncio.Future[None] = self._loop.create_future()
         self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            self._channel.setblocking(False)
+        self._channel.setblocking(False)
+        with theirs, ExitStack() as unless_started:
+            unless_started.callback(self._channel.close)
             self._guardian = subprocess.Popen(  # noqa: S603 - the command is our own
                 [sys.executable, "-P", "-m", GUARDIAN_PROGRAM, str(theirs.fileno()), str(os.getpid())],
                 env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(),), start_new_session=True,
             )  # fmt: skip
+            unless_started.pop_all()
         self._loop.add_reader(self._channel.fileno(), self._receive)
 
     def start(self, channel: int, output: int, environment: Mapping[str, str]) -> Process:
