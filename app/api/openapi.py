@@ -29,7 +29,7 @@ TAGS = [
     {"name": "Operations", "description": "For operators and their monitoring."},
 ]
 DESCRIPTION = """\
-Hand work over by HTTP: submit a task, see how it goes, take its result. Task Execution Protocol 1.0.0.
+The service speaks the Task Execution Protocol 1.0.0.
 
 **First steps**
 

@@ -21,6 +21,45 @@ Vector = dict[str, Any]
 _VECTOR: JsonDict = {"examples": [{"cpu": 1, "memory_mb": 512}]}
 
 
+STATUS_EXAMPLE: JsonDict = {
+    "type": "task_status",
+    "header": {
+        "message_id": "01a2092b-b65d-71ec-ad7b-8d8a9fb8c13b.5",
+        "reference_id": "task-123",
+        "timestamp": "2026-11-23T10:00:00.412650Z",
+    },
+    "body": {
+        "status": "Executing",
+        "progress": 0.42,
+        "details": {
+            "task_id": "01a2092b-b65d-71ec-ad7b-8d8a9fb8c13b",
+            "type": "data_processing",
+            "priority": 1,
+            "deadline": "2026-11-23T10:30:00.000000Z",
+            "submitter": "alice",
+            "submitted_at": "2026-11-23T10:00:00.107812Z",
+            "labels": {"team": "search"},
+            "retry_of": None,
+            "max_attempts": 3,
+            "attempt": 1,
+            "started_at": "2026-11-23T10:00:00.113508Z",
+            "finished_at": None,
+            "sequence": 5,
+            "resources": {
+                "requested": {"cpu": 1, "memory_mb": 512},
+                "allocated": {"cpu": 1, "memory_mb": 512},
+                "used": {},
+            },
+            "progress_details": {"step": "transform"},
+            "waiting": None,
+            "reason": None,
+            "error": None,
+            "result": None,
+        },
+    },
+}
+
+
 class StatusHeader(BaseModel):
     """Header of a task_status message."""
 
@@ -105,6 +144,8 @@ class TaskStatusBody(BaseModel):
 
 class TaskStatus(BaseModel):
     """The protocol's task_status message."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [STATUS_EXAMPLE]})
 
     type: Literal["task_status"]
     header: StatusHeader
