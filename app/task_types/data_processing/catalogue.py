@@ -132,7 +132,11 @@ def _matches(base: Path, pattern: str) -> list[Path]:
         return [exact.resolve()]
     anchor = Path(Path(pattern).anchor) if Path(pattern).is_absolute() else base
     relative = str(Path(pattern).relative_to(anchor)) if Path(pattern).is_absolute() else pattern
-    return [path.resolve() for path in sorted(anchor.glob(relative)) if path.is_file()]
+    try:
+        return [path.resolve() for path in sorted(anchor.glob(relative)) if path.is_file()]
+    except (ValueError, IndexError, NotADirectoryError):
+        # What pathlib says of a pattern without any name in it, such as "." or "/".
+        return []
 
 
 def _check_readable(name: str, file: Path) -> None:

@@ -155,7 +155,7 @@ class Compiler:
         other = self._table.column(test.other, f"{where}/other")
         if not _comparable(column.kind, other.kind):
             raise OptionError(
-                f"{where}/other", f"{column.name!r} is of type {column.kind}, {other.name!r} {other.kind}"
+                f"{where}/other", f"{column.name!r} is of type {column.kind}, {other.name!r} of type {other.kind}"
             )
         return other.sql
 
