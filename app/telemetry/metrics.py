@@ -1,7 +1,7 @@
 """Metrics for Prometheus (protocol, "Metrics Collection").
 
 The protocol's three are `task_executor_submissions_total` (submission_rate), `task_executor_execution_time_seconds`
-(execution_time) and `task_executor_error_ratio` (error_rate). All names, labels and meanings: docs/operations.md.
+(execution_time) and `task_executor_error_ratio` (error_rate). All names, labels and meanings: docs/monitoring.md.
 Labels never hold what a client chooses freely, so the number of series is bounded.
 """
 

@@ -39,13 +39,18 @@ class TaskObserver:
                 submitter=task.submitter,
                 state=item.status.value,
                 attempt=task.attempt,
+                reason=task.reason.value if event is EventType.COMPLETION and task.reason is not None else None,
             )
             self._count(task, item)
 
     def _count(self, task: Task, item: Item) -> None:
         match item.name:
             case MessageName.SUBMIT_TASK:
-                self._metrics.submission("rejected" if task.state is State.REJECTED else "accepted", task.type)
+                if task.state is State.REJECTED:
+                    # Its type is whatever the client wrote, and no label may be that.
+                    self._metrics.submission("rejected")
+                else:
+                    self._metrics.submission("accepted", task.type)
             case MessageName.EXECUTION_STARTED:
                 if task.attempt == 1:
                     self._metrics.started((item.recorded_at - task.submitted_at).total_seconds())
