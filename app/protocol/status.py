@@ -4,12 +4,13 @@ Put together from parts rather than serialized as a whole: five messages of a ta
 identity never changes, and its result and errors are JSON text already.
 """
 
+from functools import lru_cache
 from json.encoder import encode_basestring as quote
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_json
 
-from app.protocol.resources import to_wire
+from app.protocol.resources import Amounts, to_wire
 from app.protocol.times import format_time
 
 if TYPE_CHECKING:
@@ -19,6 +20,16 @@ if TYPE_CHECKING:
 def json_text(value: Any) -> str:
     """Compact JSON of a value; NaN and infinities, which JSON does not have, become null."""
     return to_json(value, inf_nan_mode="null").decode()
+
+
+@lru_cache(maxsize=1024)
+def _resources_json(amounts: tuple[tuple[str, int], ...]) -> str:
+    return json_text(to_wire(dict(amounts)))
+
+
+def resources_json(amounts: Amounts) -> str:
+    """The vector as the wire shows it, as JSON text. Remembered: most tasks ask for what others asked for."""
+    return _resources_json(tuple(amounts.items()))
 
 
 def status_json(task: "Task", waiting_json: str | None = None) -> str:
@@ -40,8 +51,8 @@ def status_json(task: "Task", waiting_json: str | None = None) -> str:
         f'"reference_id":{quote(task.message_id)},"timestamp":"{moment}"}},'
         f'"body":{{"status":"{task.state}","progress":{progress},"details":{{{identity}'
         f'"attempt":{task.attempt},"started_at":{started},"finished_at":{finished},"sequence":{task.sequence},'
-        f'"resources":{{"requested":{json_text(to_wire(task.requested))},'
-        f'"allocated":{json_text(to_wire(task.allocated)) if task.allocated else "{}"},'
+        f'"resources":{{"requested":{resources_json(task.requested)},'
+        f'"allocated":{resources_json(task.allocated)},'
         f'"used":{json_text(task.used) if task.used else "{}"}}},'
         f'"progress_details":{task.progress_details_json or "null"},'
         f'"waiting":{waiting_json or task.waiting_json or "null"},"reason":{reason},'

@@ -13,9 +13,9 @@ from typing import Any
 from app.protocol.history import GENESIS, ROUTES, Item, MessageName, link
 from app.protocol.messages import RetryPolicy
 from app.protocol.reasons import Reason
-from app.protocol.resources import Amounts, to_wire
+from app.protocol.resources import Amounts
 from app.protocol.states import State, check_transition
-from app.protocol.status import json_text, status_json
+from app.protocol.status import json_text, resources_json, status_json
 from app.protocol.times import format_time
 
 
@@ -113,23 +113,20 @@ class Task:
         self._move(State.RESOURCE_ALLOCATION)
         self.run_at = None
         self.waiting_json = None
-        self._exchange(MessageName.REQUEST_RESOURCES, "request_resources", {"resources": to_wire(self.requested)}, now)
+        body = f'{{"resources":{resources_json(self.requested)}}}'
+        self._exchange(MessageName.REQUEST_RESOURCES, "request_resources", body, now)
 
     def resources_unavailable(self, now: datetime, waiting: dict[str, Any], run_at: datetime) -> None:
         """The request was not granted in time: Waiting until `run_at`."""
         self.allocation_attempts += 1
         self._wait(run_at, waiting)
-        self._exchange(MessageName.RESOURCES_UNAVAILABLE, "resources_unavailable", waiting, now)
+        self._exchange(MessageName.RESOURCES_UNAVAILABLE, "resources_unavailable", json_text(waiting), now)
 
     def allocate(self, now: datetime, node: str) -> None:
         """The whole request was granted on a node."""
         self.allocated = self.requested
-        self._exchange(
-            MessageName.RESOURCES_ALLOCATED,
-            "resources_allocated",
-            {"resources": to_wire(self.allocated), "node": node},
-            now,
-        )
+        body = f'{{"resources":{resources_json(self.allocated)},"node":{quote(node)}}}'
+        self._exchange(MessageName.RESOURCES_ALLOCATED, "resources_allocated", body, now)
 
     # -- execution --------------------------------------------------------------------------------
 
@@ -180,7 +177,8 @@ class Task:
         if self.cancel_requested_at is not None:
             return
         self.cancel_requested_at = now
-        self._exchange(MessageName.CANCEL_TASK, "cancel_task", {"task_id": self.task_id, "requested_by": by}, now)
+        body = json_text({"task_id": self.task_id, "requested_by": by})
+        self._exchange(MessageName.CANCEL_TASK, "cancel_task", body, now)
 
     def hand_back(self, now: datetime) -> None:
         """The executor is shutting down before the attempt could end: it does not count, and is due at once."""
@@ -232,19 +230,19 @@ class Task:
             self.used = {**self.used, unit: max(before, amount) if unit.startswith("peak_") else before + amount}
         if not self.allocated:
             return
-        resources = to_wire(self.allocated)
-        self._exchange(MessageName.RELEASE_RESOURCES, "release_resources", {"resources": resources}, now)
+        resources = resources_json(self.allocated)
+        body = f'{{"resources":{resources}}}'
+        self._exchange(MessageName.RELEASE_RESOURCES, "release_resources", body, now)
         self.allocated = {}
-        self._exchange(
-            MessageName.RESOURCES_RELEASED, "resources_released", {"resources": resources, "used": used}, now
-        )
+        body = f'{{"resources":{resources},"used":{json_text(used) if used else "{}"}}}'
+        self._exchange(MessageName.RESOURCES_RELEASED, "resources_released", body, now)
 
-    def _exchange(self, name: MessageName, kind: str, body: dict[str, Any], now: datetime) -> None:
+    def _exchange(self, name: MessageName, kind: str, body: str, now: datetime) -> None:
         """A message that is not a task_status: between executor and resource manager, or from the submitter."""
         moment = format_time(now)
         text = (
             f'{{"type":"{kind}","header":{{"message_id":"{self.task_id}.{self.sequence + 1}",'
-            f'"reference_id":{quote(self.message_id)},"timestamp":"{moment}"}},"body":{json_text(body)}}}'
+            f'"reference_id":{quote(self.message_id)},"timestamp":"{moment}"}},"body":{body}}}'
         )
         self._record(name, text, now)
 
@@ -262,7 +260,7 @@ class Task:
         sender, recipient = ROUTES[name]
         item = Item(self.sequence, name, sender, recipient, now, self.state, message, self.head_hash, "")
         self.head_hash = link(self.task_id, item)
-        self._items.append(item._replace(hash=self.head_hash))
+        self._items.append(Item(*item[:-1], self.head_hash))
 
     def status_json(self, waiting_json: str | None = None) -> str:
         """The task_status message as it stands; `waiting_json` is a fresher account of why it waits."""
