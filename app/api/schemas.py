@@ -88,7 +88,8 @@ class Waiting(BaseModel):
     )
     missing: Vector = Field(default={}, description="What is missing now, by unit.")
     position: int | None = Field(default=None, ge=1, description="Place in the queue, from 1.")
-    held_by: list[str] = Field(default=[], description="Ids of running tasks that hold what is missing.")
+    held_by: list[str] = Field(default=[], description="Ids of one's own running tasks that hold what is missing.")
+    held_by_others: int = Field(default=0, description="How many tasks of others hold it.")
     expected_start: datetime | None = Field(default=None, description="From the run times seen so far.")
     next_attempt_at: datetime | None = Field(default=None, description="When a Waiting task is due again.")
 

@@ -13,12 +13,16 @@ HOLDERS_NAMED = 10
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a request stands. `position` counts from 1; `expected_start` is in seconds since the epoch."""
+    """Where a request stands. `position` counts from 1; `expected_start` is in seconds since the epoch.
+
+    `held_by` names the submitter's own tasks only: which others there are is not for it to know, but how many.
+    """
 
     missing: Amounts
     never: bool = False
     position: int | None = None
     held_by: list[str] = field(default_factory=list)
+    held_by_others: int = 0
     expected_start: float | None = None
 
     @property
@@ -37,5 +41,6 @@ def explain(standing: Standing) -> dict[str, Any]:
         "missing": to_wire(standing.missing),
         "position": standing.position,
         "held_by": standing.held_by[:HOLDERS_NAMED],
+        "held_by_others": standing.held_by_others,
         "expected_start": None if start is None else format_time(datetime.fromtimestamp(start, UTC)),
     }

@@ -179,5 +179,6 @@ class ResourceManager:
             expected_start = (
                 earliest_fit(amounts, allocations.pool.free, allocations.holdings(now), now).at + ahead.cost
             )
-        held_by = [holder.request.task_id for holder in holders] if missing else []
-        return Standing(missing, False, ahead.requests + 1, held_by, expected_start)
+        in_the_way = [holder.request for holder in holders] if missing else []
+        own = [request.task_id for request in in_the_way if request.submitter == entry.request.submitter]
+        return Standing(missing, False, ahead.requests + 1, own, len(in_the_way) - len(own), expected_start)

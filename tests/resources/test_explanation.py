@@ -2,12 +2,13 @@ from app.resources.explanation import HOLDERS_NAMED, Standing, explain
 
 
 def test_a_task_that_waits_for_what_others_hold() -> None:
-    standing = Standing({"cpu": 500, "custom.licence": 1000}, False, 4, ["a", "b"], 0.25)
+    standing = Standing({"cpu": 500, "custom.licence": 1000}, False, 4, ["a", "b"], 3, 0.25)
     assert explain(standing) == {
         "reason": "insufficient",
         "missing": {"cpu": 0.5, "custom": {"licence": 1}},
         "position": 4,
         "held_by": ["a", "b"],
+        "held_by_others": 3,
         "expected_start": "1970-01-01T00:00:00.250000Z",
     }
 

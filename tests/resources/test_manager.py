@@ -102,6 +102,7 @@ def test_more_than_the_node_has_waits_in_nobodys_way() -> None:
         "missing": {"cpu": 1},
         "position": None,
         "held_by": [],
+        "held_by_others": 0,
         "expected_start": None,
     }
 
@@ -113,6 +114,15 @@ def test_room_at_once_means_that_nobody_waits() -> None:
     manager.request(request("b", 2000))
     manager.decide(0.0)
     assert not manager.free_for({"cpu": 1000})
+
+
+def test_tasks_of_others_are_counted_and_not_named() -> None:
+    manager = manager_with(
+        request("mine", 2000, submitter="me"), request("theirs", 2000, submitter="you"), request("next", submitter="me")
+    )
+    waiting = manager.waiting("next", 0.0)
+    assert waiting is not None
+    assert (waiting["held_by"], waiting["held_by_others"]) == (["mine"], 1)
 
 
 def test_a_waiting_task_is_told_what_is_missing_and_who_holds_it() -> None:
@@ -127,6 +137,7 @@ def test_a_waiting_task_is_told_what_is_missing_and_who_holds_it() -> None:
         "missing": {"cpu": 2},
         "position": 2,
         "held_by": ["first", "second"],
+        "held_by_others": 0,
         "expected_start": None,
     }
     assert manager.waiting("first", 0.0) is None
