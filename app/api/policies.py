@@ -50,6 +50,11 @@ def policy_of(method: str, path: str) -> Policy:
         raise LookupError(f"{method} {path} has no policy: say in policies.py who may call it") from None
 
 
+def methods_of(path: str) -> list[str]:
+    """The methods that a path takes, in the order of the alphabet."""
+    return sorted(method for method, known in POLICIES if known == path)
+
+
 def authenticate(scope: Scope, verifier: TokenVerifier) -> Principal:
     """The caller by its bearer token. Raises InvalidToken, or the same problem where there is no token or two."""
     found = [value for name, value in scope["headers"] if name == b"authorization"]

@@ -12,7 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from app.api.policies import Open, Policy, authorize, policy_of
+from app.api.policies import Open, Policy, authorize, methods_of, policy_of
+from app.api.problems import Problem
 from app.api.service import Service
 from app.protocol.roles import Principal
 
@@ -45,10 +46,16 @@ class PolicedRoute(APIRoute):
             scope[PRINCIPAL] = authorize(scope, scope["app"].state.service.verifier, policy)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """A method that the route does not have is answered before anyone is asked for a token."""
-        if scope["method"] in self._policies:
-            self.admit(scope)
+        """A method that the path does not have is answered before anyone is asked for a token."""
+        self.check_method(scope["method"])
+        self.admit(scope)
         await super().handle(scope, receive, send)
+
+    def check_method(self, method: str) -> None:
+        """Raises the 405 problem, which names the methods of all routes of this path (RFC 9110, section 10.2.1)."""
+        if method not in self._policies:
+            allowed = ", ".join(methods_of(self.path_format))
+            raise Problem(405, "method-not-allowed", f"This path takes {allowed} only.", headers={"Allow": allowed})
 
 
 class SlimRoute(PolicedRoute):
@@ -56,9 +63,7 @@ class SlimRoute(PolicedRoute):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Past FastAPI's machinery."""
-        if scope["method"] not in self._policies:
-            await super().handle(scope, receive, send)
-            return
+        self.check_method(scope["method"])
         self.admit(scope)
         endpoint: Callable[[Request], Awaitable[Response]] = self.endpoint
         response = await endpoint(Request(scope, receive, send))

@@ -27,10 +27,11 @@ def pointer_to(location: Iterable[str | int]) -> str:
 
 def member_errors(error: ValidationError, prefix: str = "") -> list[MemberError]:
     """A pydantic error as the client is told it, each pointer behind `prefix`."""
-    return [MemberError(prefix + pointer_to(each["loc"]), _detail(each)) for each in error.errors(include_url=False)]
+    return [MemberError(prefix + pointer_to(each["loc"]), detail_of(each)) for each in error.errors(include_url=False)]
 
 
-def _detail(error: Any) -> str:
+def detail_of(error: Any) -> str:
+    """What one of pydantic's errors says, as words that follow the name of the member."""
     known = _DETAILS.get(error["type"])
     if known is not None:
         return known

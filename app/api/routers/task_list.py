@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import APIRouter, Query, Request
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 from starlette.responses import Response
 
 from app.api import examples
@@ -33,7 +33,10 @@ DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
 MAX_BATCH = 1000
 
-_LABEL = re.compile(r"([^=:]{1,63})[=:](.{0,255})", re.DOTALL)
+_LABEL = re.compile(r"([^=:\x00]{1,63})[=:]([^\x00]{0,255})")
+
+# Postgres takes no NUL in a text, and tells so by an error of its own.
+QueryText = Annotated[str, StringConstraints(max_length=255, pattern=r"^[^\x00]*$")]
 
 
 class ListQuery(BaseModel):
@@ -42,13 +45,13 @@ class ListQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     status: list[State] = Field(default=[], max_length=9, description="Only tasks in this state; may be repeated.")
-    type: str | None = Field(default=None, max_length=255, description="Only tasks of this type.")
+    type: QueryText | None = Field(default=None, description="Only tasks of this type.")
     priority: int | None = Field(default=None, ge=-32768, le=32767, description="Only tasks of this priority.")
     label: list[str] = Field(
         default=[], max_length=32, description="Only tasks with this label, as name=value; may be repeated."
     )
-    message_id: str | None = Field(default=None, max_length=255, description="Only tasks of this message_id.")
-    submitter: str | None = Field(default=None, max_length=255, description="Only tasks of this submitter.")
+    message_id: QueryText | None = Field(default=None, description="Only tasks of this message_id.")
+    submitter: QueryText | None = Field(default=None, description="Only tasks of this submitter.")
     submitted_after: Timestamp | None = Field(default=None, description="Only tasks submitted at or after this time.")
     submitted_before: Timestamp | None = Field(default=None, description="Only tasks submitted before this time.")
     view: Literal["summary", "full"] = Field(
