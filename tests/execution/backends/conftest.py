@@ -17,8 +17,8 @@ MODULES = ("tests.execution.backends.handlers", "tests.execution.backends.poison
 
 @pytest.fixture
 async def process_backend() -> AsyncIterator[ProcessBackend]:
-    """A process backend with one warm child and a long grace time."""
-    backend = ProcessBackend(MODULES, warm=1, cancel_grace_s=CANCEL_GRACE_S, max_result_bytes=MAX_RESULT_BYTES)
+    """A process backend without warm children, whose start few tests need, and with a long grace time."""
+    backend = ProcessBackend(MODULES, warm=0, cancel_grace_s=CANCEL_GRACE_S, max_result_bytes=MAX_RESULT_BYTES)
     await backend.start()
     yield backend
     await backend.close()

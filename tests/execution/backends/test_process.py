@@ -363,23 +363,40 @@ async def test_a_worn_child_is_replaced(monkeypatch: pytest.MonkeyPatch, process
     assert pids[0] == pids[2] != pids[3] == pids[5]
 
 
-async def test_idle_children_beyond_the_warm_ones_end(
-    monkeypatch: pytest.MonkeyPatch, process_backend: ProcessBackend
-) -> None:
+async def test_idle_children_beyond_the_warm_ones_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.execution.backends.process.IDLE_S", 0.05)
-    attempts = [record(handlers.wait) for _ in range(2)]
-    running = [asyncio.create_task(process_backend.run(recorded.attempt)) for recorded in attempts]
-    await asyncio.gather(*(recorded.began.wait() for recorded in attempts))
-    children = [await value_of(process_backend, poison.look_around)]
-    assert len(process_backend._idle) == 1
-    for recorded in attempts:
-        recorded.attempt.stop.set(Reason.TIMED_OUT)
-    await asyncio.gather(*running)
-    both = await asyncio.gather(*(value_of(process_backend, poison.look_around) for _ in range(2)))
-    assert children[0]["pid"] in {seen["pid"] for seen in both}
-    surplus = process_backend._idle[0][1]
-    await surplus.process.exited
-    assert len(process_backend._idle) == 1
+    backend = ProcessBackend(MODULES, warm=1, cancel_grace_s=1, max_result_bytes=100_000)
+    await backend.start()
+    [(_, warm)] = backend._idle
+    await asyncio.gather(*(value_of(backend, handlers.echo) for _ in range(3)))
+    assert warm in [child for _, child in backend._idle]
+    surplus = [child for _, child in backend._idle[:-1]]
+    assert len(surplus) == 2
+    await asyncio.gather(*(child.process.exited for child in surplus))
+    assert len(backend._idle) == 1
+    await backend.close()
+
+
+async def test_a_warm_child_that_died_is_replaced_in_advance() -> None:
+    backend = ProcessBackend(MODULES, warm=2, cancel_grace_s=1, max_result_bytes=100_000)
+    await backend.start()
+    before = {child for _, child in backend._idle}
+    await error_of(backend, record(poison.exit_))
+    assert backend._warming is not None
+    await backend._warming
+    assert len(before & {child for _, child in backend._idle}) == 1
+    assert len(backend._idle) == 2
+    await backend.close()
+
+
+async def test_a_guardian_that_is_told_to_end_waits_for_the_service(process_backend: ProcessBackend) -> None:
+    before = await value_of(process_backend, poison.look_around)
+    guardian = guardian_of(process_backend)
+    os.kill(guardian, signal.SIGTERM)
+    assert isinstance(await stop_once_begun(process_backend, record(poison.deaf), Reason.TIMED_OUT), Stopped)
+    after = await value_of(process_backend, poison.look_around)
+    assert after["pid"] != before["pid"]
+    assert kernel.children_of(guardian) == [after["pid"]]
 
 
 async def test_closing_leaves_no_process(process_backend: ProcessBackend) -> None:
