@@ -208,7 +208,8 @@ class Journal:
             if fold.task.task_id not in written:
                 refusal = DuplicateMessage() if fold.guard is None else Conflict()
                 _answer(fold, answers, refusal)
-        self._announce([(fold.task, fold.items) for fold in folds if fold.task.task_id in written])
+        if written:
+            self._announce([(fold.task, fold.items) for fold in folds if fold.task.task_id in written])
 
     async def _write_one_by_one(self, folds: list[_Fold], answers: list[Exception | None]) -> None:
         """One change that Postgres cannot take must not fail its neighbours."""

@@ -1,0 +1,1 @@
+"""Tests of how submitters hear of their tasks."""
