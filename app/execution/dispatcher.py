@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from app.execution.claimer import SHAPE_WINDOW, Claimer
+from app.execution.claimer import PENDING_LIMIT, SHAPE_WINDOW, Claimer
 from app.execution.holding import Holding, Recorder, parameters_of
 from app.execution.retry import stop_error
 from app.execution.runner import Runner
@@ -66,12 +66,20 @@ class Dispatcher:
     # -- from the submission (submission.handler.Handover) ------------------------------------------
 
     def reserve(self, task: Task) -> bool:
-        """This node takes the task at once: it has room, and nothing older waits in the database."""
-        if self._paused or self._claimer.backlog or task.type not in self._types:
+        """This node takes the task at once: it has room and nothing older waits in the database, or it comes first.
+
+        What waits in the database was left there in order: what is more urgent than all that waits here is more
+        urgent than that too.
+        """
+        if self._paused or task.type not in self._types:
             return False
-        if self._reserved + self._manager.waiting_count >= SHAPE_WINDOW:
+        waiting = self._reserved + self._manager.waiting_count
+        if waiting >= SHAPE_WINDOW:
             self._claimer.backlog = True
-            return False
+        if self._claimer.backlog:
+            most_urgent = self._manager.most_urgent_waiting
+            if most_urgent is None or task.priority >= most_urgent or waiting >= PENDING_LIMIT:
+                return False
         self._reserved += 1
         return True
 

@@ -90,6 +90,11 @@ class ResourceManager:
         return self._allocations.pool.allocated
 
     @property
+    def most_urgent_waiting(self) -> int | None:
+        """The most urgent priority among the requests that wait for their turn; None where none does."""
+        return self._queue.most_urgent
+
+    @property
     def running_count(self) -> int:
         """How many tasks hold something."""
         return len(self._allocations)

@@ -92,6 +92,11 @@ class FairQueue:
             return self._turn
         return self._levels[self._priorities[0]].first()
 
+    @property
+    def most_urgent(self) -> int | None:
+        """The most urgent priority that waits; None where nothing does."""
+        return self._priorities[0] if self._priorities else None
+
     def levels(self) -> Iterator[Level]:
         """What waits, the most urgent priority first."""
         return (self._levels[priority] for priority in self._priorities)
