@@ -1,11 +1,14 @@
 """The program as a whole: help, wrong words, and how it ends."""
 
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from app.cli.failures import ExitCode
 from app.cli.program import COMMANDS
 from tests.cli.conftest import Run
 from tests.cli.scripted import Answer, ScriptedService
@@ -63,3 +66,9 @@ def test_client_commands_start_without_the_services_machinery() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert ended.stdout.split() == []
+
+
+def test_the_documentation_lists_every_command_and_exit_code() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+    assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == set(COMMANDS)
+    assert [int(code) for code in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)] == list(ExitCode)

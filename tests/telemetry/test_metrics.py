@@ -1,6 +1,8 @@
 """What Prometheus is told, read back by Prometheus's own parser."""
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -100,3 +102,20 @@ def test_the_process_and_its_version_are_there_without_the_series_of_creation_ti
     assert seen["task_executor_build_info", frozenset({("version", "9.8.7")})] == 1
     assert seen["process_open_fds", frozenset()] > 0
     assert not [name for name, _ in seen if name.endswith("_created")]
+
+
+def test_the_documentation_names_every_metric_and_no_other(metrics: Metrics) -> None:
+    metrics.observe_with(
+        lambda: Observation(
+            queue_age_seconds=1, waiting={}, running=1, allocated={}, capacity={}, database_connections={}
+        )
+    )
+    page = (Path(__file__).parents[2] / "docs" / "monitoring.md").read_text()
+    documented = set(re.findall(r"^\| `(\w+)` \| (?:counter|gauge|histogram) \|", page, re.MULTILINE))
+    suffix = {"counter": "_total", "info": "_info"}
+    ours = {
+        family.name + ("" if family.name.endswith(suffix.get(family.type, "")) else suffix[family.type])
+        for family in metrics.registry.collect()
+        if not family.name.startswith(("process_", "python_"))
+    }
+    assert documented == ours
