@@ -2,7 +2,7 @@
 
 Ordinary routes are measured by prometheus-fastapi-instrumentator (app/api/metrics.py), which matches the route
 once more and looks labels up on every request: 60-70 microseconds. The hot routes pass by that middleware and
-have an `HttpMeter`, whose labels are looked up once: one to two microseconds.
+have an `HttpMeter`, whose labels are looked up once: 1.3 microseconds.
 """
 
 from collections.abc import Callable

@@ -99,7 +99,7 @@ def flush() -> None:
 
 
 def task_event(event: EventType, *, task_id: str, message_id: str, level: Level = "info", **fields: object) -> None:
-    """Writes one line about a task. Costs about two microseconds; see docs/monitoring.md.
+    """Writes one line about a task. Costs about three microseconds; see docs/monitoring.md.
 
     `fields` are what else is known (state, attempt, reason, ...): plain values that are no secrets.
     """
