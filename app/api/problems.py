@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from app.execution.cancellation import AlreadyOver
-from app.protocol.problems import MemberError, as_json, detail_of, pointer_to
+from app.protocol.problems import MemberError, as_json, member_error
 from app.protocol.strict_json import ForbiddenJson, NotJson
 from app.security.errors import InvalidToken
 from app.storage.errors import DuplicateMessage, StorageUnavailable
@@ -124,7 +124,7 @@ def _already_over(error: AlreadyOver) -> Problem:
 
 
 def _request_invalid(error: RequestValidationError) -> Problem:
-    errors = [MemberError(pointer_to(each["loc"]), detail_of(each)) for each in error.errors()]
+    errors = [member_error(each) for each in error.errors()]
     return Problem(422, "invalid-request", "The request is not acceptable; see errors.", errors=errors)
 
 
