@@ -17,39 +17,52 @@ from app.cli.task_view import pretty, view
 from app.cli.watch import watch_to_end
 
 
+FileArgument = Annotated[
+    str | None, typer.Argument(help="A file with a whole submit_task message, or - for stdin.", metavar="[FILE]")
+]
+KindOption = Annotated[
+    str | None, typer.Option("--type", help="The kind of task; GET /v1/task-types lists them.", metavar="TYPE")
+]
+ParamOption = Annotated[
+    list[str] | None,
+    typer.Option(help="A parameter; the value is JSON, or else text. Repeatable.", metavar="NAME=VALUE"),
+]
+ParametersOption = Annotated[
+    str | None, typer.Option(help="A file with all parameters as a JSON object, or - for stdin.", metavar="FILE")
+]
+PriorityOption = Annotated[int, typer.Option(help="The lower number runs first.")]
+DeadlineOption = Annotated[
+    str | None, typer.Option(help="When it must be over: 30m from now, or an RFC 3339 date-time.", metavar="TIME")
+]
+TimeoutOption = Annotated[str | None, typer.Option(help="Longest time of one attempt: 90s, 1h30m.", metavar="SPAN")]
+AttemptsOption = Annotated[int | None, typer.Option(help="How often it may be tried in all.", min=1)]
+ResourceOption = Annotated[
+    list[str] | None,
+    typer.Option(help="cpu=2, memory_mb=512, gpu=1 or custom.NAME=1. Repeatable.", metavar="UNIT=AMOUNT"),
+]
+LabelOption = Annotated[list[str] | None, typer.Option(help="To find the task by. Repeatable.", metavar="NAME=VALUE")]
+MessageIdOption = Annotated[
+    str | None, typer.Option(help="Your own id of the message; sending it again makes no second task.", metavar="ID")
+]
+ValidateOption = Annotated[bool, typer.Option("--validate-only", help="Check everything, keep nothing.")]
+WaitOption = Annotated[bool, typer.Option("--wait", help="Watch the task to its end; exit code 1 where it fails.")]
+
+
 def submit(  # noqa: PLR0913 - each is an option of the command
-    file: Annotated[
-        str | None, typer.Argument(help="A file with a whole submit_task message, or - for stdin.", metavar="[FILE]")
-    ] = None,
+    file: FileArgument = None,
     *,
-    kind: Annotated[str | None, typer.Option("--type", help="The kind of task; GET /v1/task-types lists them.")] = None,
-    param: Annotated[
-        list[str] | None,
-        typer.Option(help="A parameter; the value is JSON, or else text. Repeatable.", metavar="NAME=VALUE"),
-    ] = None,
-    parameters: Annotated[
-        str | None, typer.Option(help="A file with all parameters as a JSON object, or - for stdin.", metavar="FILE")
-    ] = None,
-    priority: Annotated[int, typer.Option(help="The lower number runs first.")] = 0,
-    deadline: Annotated[
-        str | None, typer.Option(help="When it must be over: 30m from now, or an RFC 3339 date-time.", metavar="TIME")
-    ] = None,
-    timeout: Annotated[
-        str | None, typer.Option(help="Longest time of one attempt: 90s, 1h30m.", metavar="SPAN")
-    ] = None,
-    max_attempts: Annotated[int | None, typer.Option(help="How often it may be tried in all.", min=1)] = None,
-    resource: Annotated[
-        list[str] | None,
-        typer.Option(help="cpu=2, memory_mb=512, gpu=1 or custom.NAME=1. Repeatable.", metavar="UNIT=AMOUNT"),
-    ] = None,
-    label: Annotated[
-        list[str] | None, typer.Option(help="To find the task by. Repeatable.", metavar="NAME=VALUE")
-    ] = None,
-    message_id: Annotated[
-        str | None, typer.Option(help="Your own id of the message; sending it again makes no second task.")
-    ] = None,
-    validate_only: Annotated[bool, typer.Option(help="Check everything, keep nothing.")] = False,
-    wait: Annotated[bool, typer.Option(help="Watch the task to its end; exit code 1 where it fails.")] = False,
+    kind: KindOption = None,
+    param: ParamOption = None,
+    parameters: ParametersOption = None,
+    priority: PriorityOption = 0,
+    deadline: DeadlineOption = None,
+    timeout: TimeoutOption = None,
+    max_attempts: AttemptsOption = None,
+    resource: ResourceOption = None,
+    label: LabelOption = None,
+    message_id: MessageIdOption = None,
+    validate_only: ValidateOption = False,
+    wait: WaitOption = False,
     url: UrlOption = DEFAULT_URL,
     token: TokenOption = None,
     as_json: JsonOption = False,

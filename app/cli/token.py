@@ -13,7 +13,7 @@ from app.protocol.roles import Role
 from app.security.errors import KeyConfigurationError
 from app.security.issuing import issue
 from app.security.own_key import own_signing_key
-from app.settings import Settings, SettingsError
+from app.settings import SecuritySettings, Settings, SettingsError, variable_of
 
 
 def token(
@@ -26,32 +26,35 @@ def token(
     """Print a token, signed with the key in the data directory of this machine's service."""
     try:
         settings = Settings()
-        security = settings.security
-        if not uses_own_key(security):
-            variable = "KEYS_FILE" if security.jwt_keys_file is not None else "SECRET"
-            raise CommandFailed(
-                f"Tokens for this service come from the issuer {security.jwt_issuer!r} "
-                f"(TASK_EXECUTOR_JWT_{variable} is set): get one there."
-            )
-        lifetime_s = int(parse_span(expires_in))
-        if lifetime_s > security.jwt_max_lifetime_s:
-            raise Usage(
-                f"--expires-in {expires_in}: this service takes tokens of {security.jwt_max_lifetime_s} seconds at "
-                "most (TASK_EXECUTOR_JWT_MAX_LIFETIME_S)"
-            )
+        lifetime_s = _lifetime_s(settings.security, expires_in)
         key = own_signing_key(settings.storage.data_dir)
-        holder = user_name() if subject is None else subject
         signed = issue(
             key,
-            holder,
+            user_name() if subject is None else subject,
             roles or [Role.SUBMITTER],
             lifetime_s,
             time.time(),
-            issuer=security.jwt_issuer,
-            audience=security.jwt_audience,
+            issuer=settings.security.jwt_issuer,
+            audience=settings.security.jwt_audience,
         )
     except (SettingsError, KeyConfigurationError) as error:
         raise CommandFailed(str(error)) from None
     except ValueError as error:
         raise Usage(str(error)) from None
     print_raw(signed)
+
+
+def _lifetime_s(security: SecuritySettings, expires_in: str) -> int:
+    """What was asked for, where this service makes tokens and would take one of that lifetime."""
+    if not uses_own_key(security):
+        variable = variable_of("jwt_keys_file" if security.jwt_keys_file is not None else "jwt_secret")
+        raise CommandFailed(
+            f"Tokens for this service come from the issuer {security.jwt_issuer!r} ({variable} is set): get one there."
+        )
+    lifetime_s = int(parse_span(expires_in))
+    if lifetime_s > security.jwt_max_lifetime_s:
+        raise Usage(
+            f"--expires-in {expires_in}: this service takes tokens of {security.jwt_max_lifetime_s} seconds at most "
+            f"({variable_of('jwt_max_lifetime_s')})"
+        )
+    return lifetime_s
