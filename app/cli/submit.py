@@ -16,7 +16,6 @@ from app.cli.output import print_raw, say
 from app.cli.task_view import pretty, view
 from app.cli.watch import watch_to_end
 
-
 FileArgument = Annotated[
     str | None, typer.Argument(help="A file with a whole submit_task message, or - for stdin.", metavar="[FILE]")
 ]
