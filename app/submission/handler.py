@@ -231,8 +231,9 @@ def _named(retry: RetryPolicy | None) -> dict[str, Any]:
 
 
 def new_task_id() -> str:
-    """A UUIDv7 of now."""
-    return str(uuid7(time.time_ns() // 1_000_000, secrets.randbits(74)))
+    """A UUIDv7 of now, which sorts by quarters of a microsecond (RFC 9562, section 6.2, method 3)."""
+    milliseconds, rest = divmod(time.time_ns(), 1_000_000)
+    return str(uuid7(milliseconds, (rest * 4096 // 1_000_000) << 62 | secrets.randbits(62)))
 
 
 def _rejected(verdict: Verdict, header: Header, text: str, submitter: str, now: datetime) -> Task:
