@@ -8,14 +8,17 @@ import os
 import shutil
 import tempfile
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 import asyncpg
 from sqlalchemy import make_url
 
-from app.storage.embedded import EmbeddedPostgres
+from app.storage.embedded import DataDirectoryInUse, EmbeddedPostgres
+from app.storage.embedded.directory import DirectoryLock
 from tests.support.loop_thread import LoopThread
 
+FOLDER_PREFIX = "task-executor-tests-"
 TEMPLATE = "template_migrated"
 # Any number will do, if all workers use the same one.
 TEMPLATE_LOCK = 4_711
@@ -25,8 +28,9 @@ class SharedServer:
     """Owns the server: the controller of a parallel run, or the only process of a plain one."""
 
     def __init__(self) -> None:
+        _remove_abandoned()
         self._loop = LoopThread()
-        self._folder = Path(tempfile.mkdtemp(prefix="task-executor-tests-"))
+        self._folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX))
         self._server = EmbeddedPostgres(self._folder)
         self.url = os.environ.get("TESTS_POSTGRES_URL") or self._loop.run(self._server.start())
 
@@ -34,7 +38,16 @@ class SharedServer:
         """Stops the server and removes its folder."""
         self._loop.run(self._server.stop())
         self._loop.close()
-        shutil.rmtree(self._folder)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _remove_abandoned() -> None:
+    """Removes what killed test runs have left: folders whose lock nobody holds any more."""
+    for lock in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*/postgres/lock"):
+        folder = lock.parents[1]
+        with suppress(DataDirectoryInUse, OSError):
+            DirectoryLock.take(lock, folder).release()
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 class Databases:
