@@ -151,6 +151,7 @@ def variable_of(field: str) -> str:
 def _sentence(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_input=False)[0]
     name = str(first["loc"][0])
-    variable = name if name.isupper() else variable_of(name)
+    # pydantic names the first alias; operators know the plain one.
+    variable = "DATABASE_URL" if name.endswith("DATABASE_URL") else variable_of(name)
     rest = "".join(f".{part}" for part in first["loc"][1:])
     return f"{variable}{rest}: {re.sub('^(Input|Value error,) ', '', first['msg'])}"

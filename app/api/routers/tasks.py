@@ -116,7 +116,7 @@ async def _changed(service: Service, task: Task, known: int | None, wait_s: floa
             fresh = await service.reader.get(task.task_id)
             task = fresh or task
             left_s = deadline - clock()
-            if task.version != version or task.state.terminal or left_s <= 0:
+            if task.version != version or task.state.terminal or left_s <= 0 or not service.ready:
                 return task
             await subscription.wait(min(left_s, 1.0))
 
