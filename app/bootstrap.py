@@ -57,11 +57,12 @@ async def running_service(settings: Settings, metrics: Metrics) -> AsyncIterator
     async with AsyncExitStack() as stack:
         registry = load(settings.tasks.task_types)
         verifier = _verifier(settings)
+        capacity = _capacity(settings.execution)
         url, node_id = await _database_url(settings.storage, stack)
         database = Database(url, pool_size=settings.storage.database_pool)
         stack.push_async_callback(database.close)
         await _check_database(database, settings.storage)
-        assembly = _Assembly(settings, registry, metrics, database, node_id)
+        assembly = _Assembly(settings, registry, metrics, database, node_id, capacity)
         await assembly.start(stack)
         service = Service(
             registry=registry,
@@ -89,13 +90,19 @@ class _Assembly:
     """The wiring: who is handed what."""
 
     def __init__(
-        self, settings: Settings, registry: Registry, metrics: Metrics, database: Database, node_id: str
+        self,
+        settings: Settings,
+        registry: Registry,
+        metrics: Metrics,
+        database: Database,
+        node_id: str,
+        capacity: Resources,
     ) -> None:
         execution = settings.execution
         self._execution = execution
         self._database = database
         self._embedded = settings.storage.database_url is None
-        self.manager = ResourceManager(_capacity(execution).amounts())
+        self.manager = ResourceManager(capacity.amounts())
         self.watch = Watch()
         self.news = News(database, self._heard)
         self.journal = Journal(database, lease_s=execution.lease_s, observe=metrics.journal_commit)

@@ -3,6 +3,7 @@
 The migrations themselves are Alembic's, in migrations/ beside app/.
 """
 
+import logging
 from pathlib import Path
 
 from alembic import command
@@ -13,6 +14,8 @@ from alembic.util.exc import CommandError
 from sqlalchemy import Connection, text
 
 from app.storage.database import Database
+
+logger = logging.getLogger("app.storage")
 
 DIRECTORY = Path(__file__).parents[2] / "migrations"
 MIGRATION_TIMEOUT_S = 3600.0
@@ -79,7 +82,9 @@ def _upgrade(connection: Connection) -> None:
     found = _current(connection)
     if found is not None:
         _refuse_newer(found)
-    command.upgrade(_config(connection), "head")
+    if found != head():
+        command.upgrade(_config(connection), "head")
+        logger.info("the schema went from revision %s to %s", found or "none", head())
 
 
 def _refuse_newer(found: str) -> None:
