@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 
 from app.task_types.data_processing.catalogue import OpenedSource, Source, SourceError
+from app.task_types.data_processing.compiling import first_line
 from app.task_types.data_processing.formats import Cell, scan_csv, scan_json_lines, scan_parquet
 from app.task_types.data_processing.fragment import Fragment, bound, combine, join
 from app.task_types.data_processing.session import Session
@@ -69,7 +70,7 @@ def load(session: Session, name: str, source: Source, files: Sequence[Path], sam
             scan, cells = scan_json_lines(session, source, paths)
         table = _first_table(session, scan, cells, lines=source.format == "jsonl")
     except duckdb.Error as error:
-        raise SourceError(f"the source {name!r} cannot be read as {source.format}: {_first_line(error)}") from error
+        raise SourceError(f"the source {name!r} cannot be read as {source.format}: {_told(error, files)}") from error
     malformed = Malformed() if source.format == "parquet" else _malformed(session, samples)
     required = frozenset(
         column for column in source.columns if (said := source.specification(column)) is not None and said.required
@@ -77,9 +78,12 @@ def load(session: Session, name: str, source: Source, files: Sequence[Path], sam
     return Loaded(table, malformed, required)
 
 
-def _first_line(error: Exception) -> str:
-    # What follows the first line quotes the query; a path in the first line is one of the workspace's links.
-    return str(error).split("\n", 1)[0][:300]
+def _told(error: Exception, files: Sequence[Path]) -> str:
+    """The first line of a DuckDB error, with the files under their own names; what follows quotes the query."""
+    line = first_line(error)
+    for file in files:
+        line = line.replace(str(file), file.resolve().name)
+    return line
 
 
 # -- the first table --------------------------------------------------------------------------------

@@ -28,9 +28,16 @@ resident at a limit of 256 MB), and Python with DuckDB loaded takes 64 MB before
 
 MEMORY_LEAST_MB = 32
 
+SPILL = "duckdb-spill"
+"""The directory inside the workspace for what does not fit into memory."""
+
 
 class Cancelled(PermanentError):
     """The run stopped because its submitter asked for that."""
+
+
+class TemporarySpaceError(Exception):
+    """What does not fit into memory could not be written to disk either; another attempt may find room."""
 
 
 class Session:
@@ -44,6 +51,7 @@ class Session:
         self._step = "read"
         self._begin = 0.0
         self._span = 0.0
+        self._told = 0.0
 
     def enter(self, step: str, begin: float, end: float) -> None:
         """From here on queries belong to this step, which takes the progress from `begin` to `end` (0..1)."""
@@ -53,7 +61,8 @@ class Session:
     def rows(self, query: Fragment) -> list[tuple[Any, ...]]:
         """All rows of a query's answer.
 
-        Raises Cancelled, PermanentError where the memory does not suffice, and duckdb.Error for the rest.
+        Raises Cancelled, PermanentError where the memory does not suffice, TemporarySpaceError where the disk does
+        not, and duckdb.Error for the rest.
         """
         future = self._worker.submit(self._answer, query)
         try:
@@ -65,6 +74,10 @@ class Session:
             raise PermanentError(
                 f"the step {self._step} needs more than the {memory} MiB allocated: ask for more memory_mb"
             ) from error
+        except duckdb.IOException as error:
+            if SPILL not in str(error):
+                raise
+            raise TemporarySpaceError(f"the step {self._step} could not write to the temporary directory") from error
 
     def value(self, query: Fragment) -> Any:
         """The one value of an answer of one row and one column."""
@@ -107,9 +120,11 @@ class Session:
             # Again at each look: an interrupt that comes between two statements is lost.
             self._connection.interrupt()
             return
-        done = self._connection.query_progress()
-        if done > 0:
-            self._context.progress(min(1.0, self._begin + self._span * done / 100), step=self._step)
+        fraction = min(1.0, self._begin + self._span * self._connection.query_progress() / 100)
+        # A step may take several queries, each of which begins anew: what was told is never taken back.
+        if fraction > max(self._begin, self._told):
+            self._told = fraction
+            self._context.progress(fraction, step=self._step)
 
     def _stop_if_cancelled(self) -> None:
         if self._context.cancelled:
@@ -145,7 +160,7 @@ def _connect(allocation: Resources, directory: Path, files: list[Path]) -> duckd
             # Threads for remote files, which there are none of. Each reserves 64 MB of address space, and a
             # child's address space is limited: with the default of eight, 512 MiB did not suffice to begin.
             "async_threads": 0,
-            "temp_directory": str(directory / "spill"),
+            "temp_directory": str(directory / SPILL),
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
             "allow_community_extensions": False,

@@ -1,4 +1,5 @@
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -283,6 +284,7 @@ def test_a_file_that_is_not_what_the_catalogue_says_fails_the_task_by_name(
     with pytest.raises(PermanentError, match=sentence) as failed:
         process("s", "validate")
     assert str(catalogue.folder) not in str(failed.value)
+    assert tempfile.gettempdir() not in str(failed.value)
 
 
 def test_parquet_columns_of_other_types_become_ours(process: Process, catalogue: Catalogue) -> None:

@@ -11,7 +11,14 @@ import pytest
 from app.protocol.resources import Resources
 from app.task_types import PermanentError
 from app.task_types.data_processing.fragment import Fragment, bound, combine
-from app.task_types.data_processing.session import Cancelled, Session, memory_limit_mb, open_session
+from app.task_types.data_processing.session import (
+    SPILL,
+    Cancelled,
+    Session,
+    TemporarySpaceError,
+    memory_limit_mb,
+    open_session,
+)
 from app.task_types.data_processing.workspace import workspace
 from tests.task_types.contexts import Report, context
 from tests.task_types.data_processing.conftest import Process
@@ -94,7 +101,7 @@ def test_sorting_and_grouping_more_than_the_memory_spills_to_the_workspace() -> 
             "SELECT count(*), sum(n), min(n), max(n) FROM (SELECT c1, count(*) AS n FROM {} GROUP BY c1)", ordered
         )
         assert session.rows(groups) == [(GROUPS, GROUPS * 2, 2, 2)]
-        spilled = sum(file.stat().st_size for file in (directory / "spill").iterdir())
+        spilled = sum(file.stat().st_size for file in (directory / SPILL).iterdir())
         used = session.value(Fragment("SELECT sum(memory_usage_bytes) FROM duckdb_memory()"))
         assert spilled > memory_limit_mb(Resources(memory_mb=80)) * 2**20
         assert used <= memory_limit_mb(Resources(memory_mb=80)) * 2**20
@@ -109,6 +116,15 @@ def test_what_cannot_spill_fails_with_the_memory_that_it_had(session: Session) -
         ):
             small.rows(Fragment("SELECT list(md5(i::VARCHAR)) FROM range(3000000) t(i)"))
     assert session.value(Fragment("SELECT 1")) == 1
+
+
+def test_a_temporary_directory_that_cannot_be_written_is_no_fault_of_the_task() -> None:
+    with workspace() as directory:
+        (directory / SPILL).write_text("a file where a directory should be")
+        with open_session(context(memory_mb=80), directory, []) as session:
+            with pytest.raises(TemporarySpaceError, match="could not write to the temporary directory") as failed:
+                session.create(LARGE)
+            assert str(directory) not in str(failed.value)
 
 
 ENDLESS = Fragment("SELECT count(*) FROM range(1000000000000) t(i) WHERE hash(i) % 7 = 1")
