@@ -1,10 +1,13 @@
 """Reading a request's body: of the right kind, and never more than allowed."""
 
+import asyncio
+
 from starlette.requests import ClientDisconnect, Request
 
 from app.api.problems import Problem
 
 MAX_LENGTH_DIGITS = 15
+LET_GO_S = 1.0
 
 
 async def read_json_body(request: Request, limit: int) -> bytes:
@@ -17,6 +20,7 @@ async def read_json_body(request: Request, limit: int) -> bytes:
         raise Problem(415, "unsupported-media-type", "Send the body as Content-Type: application/json.")
     length = headers.get(b"content-length", b"0")
     if len(length) > MAX_LENGTH_DIGITS or (length.isdigit() and int(length) > limit):
+        await _let_go(request, limit)
         raise _too_large(limit)
     return await _read(request, limit)
 
@@ -36,11 +40,29 @@ async def _read(request: Request, limit: int) -> bytes:
         part: bytes = message.get("body", b"")
         size += len(part)
         if size > limit:
+            await _let_go(request, limit)
             raise _too_large(limit)
         parts.append(part)
         if not message.get("more_body", False):
             return b"".join(parts)
         message = await request.receive()
+
+
+async def _let_go(request: Request, limit: int) -> None:
+    """Throws away as much again as is allowed, for a second.
+
+    A client that is still sending when the connection is closed finds a broken pipe instead of its answer.
+    """
+    left = limit
+    try:
+        async with asyncio.timeout(LET_GO_S):
+            while left > 0:
+                message = await request.receive()
+                left -= len(message.get("body", b""))
+                if not message.get("more_body", False):
+                    return
+    except TimeoutError:
+        return
 
 
 def _too_large(limit: int) -> Problem:
