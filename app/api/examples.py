@@ -12,6 +12,7 @@ from app.task_types.definition import TaskType
 
 SUBMIT = "submit."
 BATCH = "batch."
+ACKNOWLEDGE = "acknowledge."
 
 PRINTED = datetime(2024, 3, 21, 10, 0, tzinfo=UTC)
 """The timestamp of the example in the protocol."""
@@ -30,6 +31,7 @@ def components(kinds: Iterable[TaskType], now: datetime | None) -> dict[str, Exa
         "summary": "Two messages at once",
         "value": {"messages": [example["value"] for example in list(submissions.values())[:2]]},
     }
+    examples[ACKNOWLEDGE + "first"] = {"summary": "The first message has been received", "value": {"sequence": 1}}
     return examples
 
 
@@ -40,7 +42,8 @@ def _submissions(kinds: list[TaskType], now: datetime | None) -> dict[str, Examp
         for number, parameters in enumerate(others, 1):
             name = kind.name if len(others) == 1 else f"{kind.name}-{number}"
             specification = {"type": kind.name, "parameters": parameters}
-            found[component_name(name)] = _example(name, f"A task of type {name}", specification, now)
+            summary = f"A task of type {kind.name}" + (f", example {number}" if len(others) > 1 else "")
+            found[component_name(name)] = _example(name, summary, specification, now)
     if any(kind.name == "echo" for kind in kinds):
         found["every-member"] = _example("every-member", "Every member that there is", _full(), now, deadline=True)
     return found

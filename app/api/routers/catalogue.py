@@ -1,9 +1,9 @@
 """What can be submitted, and what there is to run it on."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
 from app.api.answers import JsonAnswer
@@ -50,7 +50,9 @@ async def list_task_types(request: Request) -> Response:
     summary="One kind of task",
     responses={200: answer("The kind of task.", ref(TaskTypeDescription)), **problems(404)},
 )
-async def get_task_type(request: Request, name: str) -> Response:
+async def get_task_type(
+    request: Request, name: Annotated[str, Path(description="As the list has it.", examples=["echo"])]
+) -> Response:
     """One kind of task: description, JSON Schema of its parameters, default resources, example."""
     kind = service_of(request).registry.get(name)
     if kind is None:

@@ -134,7 +134,7 @@ def test_numbers_come_back_exactly_as_they_were_sent(alice: Caller) -> None:
 
 
 def test_text_of_any_script_comes_back(alice: Caller) -> None:
-    parameters = {"ключ": '😀 \u2028 é \\u0000 "quoted"', "": [None, True, {}]}
+    parameters: Json = {"ключ": '😀 \u2028 é \\u0000 "quoted"', "": [None, True, {}]}
     task_id = alice.submit(message(parameters=parameters, message_id="名前-1", labels={"team": "日本"}))
     done = alice.finished(task_id)
     assert details(done)["result"] == parameters

@@ -1,0 +1,40 @@
+"""The whole OpenAPI document against the service: what Schemathesis can think of is answered as documented."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.protocol.roles import Role
+from tests.api.caller import Callers
+from tests.support.service import Service
+
+CONFIGURATION = Path(__file__).with_name("conformance.toml")
+PROGRAM = "from schemathesis.cli import schemathesis; schemathesis()"
+
+
+def operations(service: Service) -> int:
+    paths = httpx.get(f"{service.url}/openapi.json").json()["paths"]
+    return sum(len(methods) for methods in paths.values())
+
+
+@pytest.mark.parametrize(
+    ("role", "phases", "examples"),
+    [(Role.SUBMITTER, "examples,coverage,fuzzing", 10), (Role.ADMIN, "examples,fuzzing,stateful", 10)],
+)
+def test_every_answer_is_as_documented_and_none_is_a_server_error(
+    wire: Service, callers: Callers, tmp_path: Path, role: Role, phases: str, examples: int
+) -> None:
+    shutil.copy(CONFIGURATION, tmp_path / "schemathesis.toml")
+    command = [
+        *(sys.executable, "-c", PROGRAM, "run", f"{wire.url}/openapi.json"),
+        *("--header", f"Authorization: Bearer {callers.make(role).token}"),
+        *("--phases", phases, "--max-examples", str(examples), "--seed", "1"),
+        *("--continue-on-failure", "--no-color"),
+    ]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=110, check=False)
+    assert result.returncode == 0, result.stdout[-20_000:] + result.stderr
+    assert f"Tested: {operations(wire)}" in result.stdout
