@@ -1,5 +1,6 @@
 """task-executor serve: run the service until it is told to stop."""
 
+import gc
 import logging
 import os
 import signal
@@ -20,6 +21,9 @@ from app.telemetry.logging import configure, shutdown
 
 CLOSE_CONNECTIONS_S = 5
 """How long requests in flight may take at shutdown; what holds an answer back longer (a long poll) is cut off."""
+
+COLLECT_AFTER = 50_000
+"""Objects made and not yet gone, in containers of all kinds, before the garbage collector looks at the young ones."""
 
 logger = logging.getLogger("app.cli.serve")
 
@@ -111,11 +115,24 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
+            _collect_seldom()
             self._tell_started()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._tell_told()
         super().handle_exit(sig, frame)
+
+
+def _collect_seldom() -> None:
+    """Spares the garbage collector what will never be garbage, and lets it look at the rest less often.
+
+    Nearly all that a request or a task leaves behind goes by reference count. With Python's own thresholds the
+    collector took a fifth of a busy service's processor time: it went through everything that was imported, and
+    again and again through the tasks under way.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER)
 
 
 def _not_ready(state: Any) -> None:
