@@ -50,14 +50,16 @@ def test_the_catalogue_shown_works(process: Process, catalogue: Catalogue) -> No
     "word",
     [
         *get_args(FunctionName), *get_args(Operator), *get_args(MetricFunction), *UNITS, *TYPE_NAMES,
-        *(set(Rule.model_fields) - {"column"}), *TransformOptions.model_fields,
+        *sorted(set(Rule.model_fields) - {"column"}), *TransformOptions.model_fields,
     ],
 )  # fmt: skip
 def test_every_word_of_the_options_is_explained(word: str) -> None:
     assert f"`{word}`" in PAGE
 
 
-@pytest.mark.parametrize("member", [*AggregateOptions.model_fields, *(set(Source.model_fields) - {"description"})])
+@pytest.mark.parametrize(
+    "member", [*AggregateOptions.model_fields, *sorted(set(Source.model_fields) - {"description"})]
+)
 def test_every_member_is_shown(member: str) -> None:
     assert re.search(rf"\b{member}\b", PAGE)
 

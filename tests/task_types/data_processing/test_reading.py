@@ -241,6 +241,25 @@ def test_csv_lines_of_another_length_are_malformed(process: Process, catalogue: 
     assert [sample["line"] for sample in result["rejected"]["samples"]] == [3, 4, 6]
 
 
+def test_a_wide_source_with_a_dirty_row(process: Process, catalogue: Catalogue) -> None:
+    names = [f"n{number}" for number in range(150)]
+    clean = ",".join(str(number) for number in range(150))
+    catalogue.add(
+        "wide",
+        'format = "csv"\npath = "w.csv"\ncolumns.n149 = "integer"',
+        w__csv="\n".join([",".join(names), clean, clean.removesuffix("149") + "x", clean]) + "\n",
+    )
+    result = process("wide", "validate")
+    assert result["rejected"]["by_reason"] == {"n149.type": 1}
+    assert result["rows"] == [{name: number for number, name in enumerate(names)}] * 2
+
+
+def test_a_header_without_rows_is_a_source_of_no_rows(process: Process, catalogue: Catalogue) -> None:
+    catalogue.add("empty", 'format = "csv"\npath = "e.csv"\ncolumns.a = "integer"', e__csv="a,b")
+    result = process("empty", "validate", "transform", "aggregate")
+    assert result["aggregate"] == [{"count": 0, "sum_a": None, "avg_a": None, "min_a": None, "max_a": None}]
+
+
 def test_bytes_that_are_not_utf8_are_malformed(process: Process, catalogue: Catalogue) -> None:
     catalogue.add("latin", 'format = "csv"\npath = "l.csv"', l__csv=b"a,b\nx,1\nM\xfcller,2\ny,3\n")
     result = process("latin", "validate")
