@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from app.api.service import Service
+from app.delivery.acknowledgements import Acknowledgements
 from app.delivery.watch import Watch
 from app.execution.backends.asyncio_ import AsyncioBackend
 from app.execution.backends.backend import Backend
@@ -71,6 +72,7 @@ async def running_service(settings: Settings, metrics: Metrics) -> AsyncIterator
             reader=assembly.reader,
             queries=assembly.queries,
             cancellation=assembly.cancellation,
+            acknowledgements=assembly.acknowledgements,
             manager=assembly.manager,
             nodes=assembly.nodes,
             watch=assembly.watch,
@@ -126,6 +128,9 @@ class _Assembly:
             self.dispatcher, self.manager, recorder, _allocation_rules(execution), clock=time.time
         )
         self.cancellation = Cancellation(self.dispatcher, self.leases, self.journal, self.reader, tell=self.news.tell)
+        self.acknowledgements = Acknowledgements(
+            self.leases, self.journal, self.queries, self.reader, self.dispatcher.acknowledge
+        )
         self.submission = SubmissionHandler(
             self.journal,
             self.queries,
@@ -160,6 +165,7 @@ class _Assembly:
             Periodic("heartbeat", lease_s / 3, self.heartbeat.beat),
             Periodic("node report", lease_s / 3, self._report),
             Periodic("rescue", min(1.0, lease_s / 3), self.rescuer.rescue),
+            Periodic("unheard acknowledgements", lease_s / 3, self.acknowledgements.record_unheard),
             Periodic("allocation time-outs", ALLOCATION_CHECK_S, self.timeouts.check),
             Periodic("history partitions", DAY_S, self._prepare_history),
         ):

@@ -15,6 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from app.delivery.acknowledgements import NotYetSent
 from app.execution.cancellation import AlreadyOver
 from app.protocol.problems import MemberError, as_json, member_error
 from app.protocol.strict_json import ForbiddenJson, NotJson
@@ -123,6 +124,16 @@ def _already_over(error: AlreadyOver) -> Problem:
     )
 
 
+def _not_yet_sent(error: NotYetSent) -> Problem:
+    return Problem(
+        409,
+        "not-yet-sent",
+        f"The last message of the task is number {error.task.sequence}: acknowledge what you have received.",
+        errors=[MemberError("/sequence", f"is beyond the last message, {error.task.sequence}")],
+        members={"task_id": error.task.task_id, "last_sequence": error.task.sequence},
+    )
+
+
 def _request_invalid(error: RequestValidationError) -> Problem:
     errors = [member_error(each) for each in error.errors()]
     return Problem(422, "invalid-request", "The request is not acceptable; see errors.", errors=errors)
@@ -146,6 +157,7 @@ _TABLE: dict[type[Exception], Callable[[Any], Problem]] = {
     DuplicateMessage: _unavailable,
     StorageUnavailable: _unavailable,
     AlreadyOver: _already_over,
+    NotYetSent: _not_yet_sent,
     RequestValidationError: _request_invalid,
     HTTPException: _http,
 }

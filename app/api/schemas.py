@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
+from app.api.delivery_schemas import Acknowledged, Acknowledgement
 from app.protocol.history import MessageName, Party
 from app.protocol.messages import SubmitTask
 from app.protocol.reasons import Reason
@@ -45,6 +46,7 @@ STATUS_EXAMPLE: JsonDict = {
             "started_at": "2026-11-23T10:00:00.113508Z",
             "finished_at": None,
             "sequence": 5,
+            "acknowledged": 2,
             "resources": {
                 "requested": {"cpu": 1, "memory_mb": 512},
                 "allocated": {"cpu": 1, "memory_mb": 512},
@@ -127,6 +129,7 @@ class TaskDetails(BaseModel):
     started_at: datetime | None = Field(description="When the first attempt began.")
     finished_at: datetime | None = Field(description="Set as soon as the task is Completed, Failed or Rejected.")
     sequence: int = Field(description="Sequence of the last message of its history.")
+    acknowledged: int = Field(description="Up to where the submitter has acknowledged the history; 0 before.")
     resources: TaskResources
     progress_details: dict[str, Any] | None = Field(description="What the handler said with its last progress.")
     waiting: Waiting | None = Field(description="Why it has not started; null for any other state.")
@@ -211,6 +214,7 @@ class Problem(BaseModel):
     task_id: str | None = Field(default=None, description="The task concerned, such as the Rejected one that is kept.")
     task_status: State | None = Field(default=None, description="Where that task stands.")
     reason: Reason | None = Field(default=None, description="How that task came to its end.")
+    last_sequence: int | None = Field(default=None, description="Sequence of that task's last message.")
 
 
 class Batch(BaseModel):
@@ -309,6 +313,7 @@ ANSWERS: tuple[type[BaseModel], ...] = (
     TaskStatus,
     TaskPage,
     HistoryPage,
+    Acknowledged,
     DryRun,
     Problem,
     BatchOutcomes,
@@ -318,4 +323,4 @@ ANSWERS: tuple[type[BaseModel], ...] = (
     Live,
     Ready,
 )
-REQUESTS: tuple[type[BaseModel], ...] = (SubmitTask, Batch)
+REQUESTS: tuple[type[BaseModel], ...] = (SubmitTask, Batch, Acknowledgement)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from app.delivery.acknowledgements import Acknowledgements
 from app.delivery.watch import Watch
 from app.execution.cancellation import Cancellation
 from app.resources.manager import ResourceManager
@@ -24,6 +25,7 @@ class Service:
     reader: StatusReader
     queries: Queries
     cancellation: Cancellation
+    acknowledgements: Acknowledgements
     manager: ResourceManager
     nodes: Nodes
     watch: Watch

@@ -182,6 +182,24 @@ class Dispatcher:
             await self._recorder.record(holding, wish)
             holding.stop.set(Reason.CANCELLED)
 
+    async def acknowledge(self, task_id: str, sequence: int) -> bool:
+        """Records up to where the submitter has received a task's messages; False where this node does not hold it.
+
+        Raises Conflict where it is recorded already, or the task has ended or gone to another node meanwhile.
+        """
+        holding = self.holdings.get(task_id)
+        if holding is None or holding.lost:
+            return False
+
+        def receive(task: Task, now: datetime) -> None:
+            if task.lease_owner is None or sequence <= task.acknowledged:
+                raise Conflict
+            task.acknowledge(now, sequence)
+
+        # A caller that goes away must not take a step with it that is half written.
+        await asyncio.shield(self._recorder.record(holding, receive))
+        return True
+
     def lost(self, task_id: str) -> None:
         """The lease of a held task has gone to another: stop, and write nothing more."""
         holding = self.holdings.get(task_id)

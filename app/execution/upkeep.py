@@ -30,7 +30,7 @@ BATCH = 200
 
 
 class Heartbeat:
-    """Extends the leases of what this node holds, and hears of lost ones and of cancels wanted by other nodes."""
+    """Extends the leases of what this node holds, and hears of lost ones and of what other nodes left word for."""
 
     def __init__(self, leases: Leases, dispatcher: Dispatcher) -> None:
         self._leases = leases
@@ -50,6 +50,14 @@ class Heartbeat:
             wanted = self._dispatcher.holdings.get(task_id)
             if wanted is not None and wanted.task.cancel_requested_at is None:
                 await self._cancel(wanted, by)
+        for task_id, sequence in held.acknowledgements.items():
+            await self._acknowledge(task_id, sequence)
+
+    async def _acknowledge(self, task_id: str, sequence: int) -> None:
+        try:
+            await self._dispatcher.acknowledge(task_id, sequence)
+        except Conflict:
+            logger.info("an acknowledgement is left to whoever looks next", extra={"task_id": task_id})
 
     async def _cancel(self, holding: Holding, by: str) -> None:
         try:

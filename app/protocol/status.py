@@ -51,6 +51,7 @@ def status_json(task: "Task", waiting_json: str | None = None) -> str:
         f'"reference_id":{quote(task.message_id)},"timestamp":"{moment}"}},'
         f'"body":{{"status":"{task.state}","progress":{progress},"details":{{{identity}'
         f'"attempt":{task.attempt},"started_at":{started},"finished_at":{finished},"sequence":{task.sequence},'
+        f'"acknowledged":{task.acknowledged},'
         f'"resources":{{"requested":{resources_json(task.requested)},'
         f'"allocated":{resources_json(task.allocated)},'
         f'"used":{json_text(task.used) if task.used else "{}"}}},'

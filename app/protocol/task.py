@@ -71,6 +71,8 @@ class Task:
     finished_at: datetime | None = None
     updated_at: datetime | None = None
     cancel_requested_at: datetime | None = None
+    acknowledged: int = 0
+    """Everything up to this sequence has reached the submitter, by its own word."""
     sequence: int = 0
     head_hash: str = GENESIS
     lease_owner: str | None = None
@@ -179,6 +181,13 @@ class Task:
         self.cancel_requested_at = now
         body = json_text({"task_id": self.task_id, "requested_by": by})
         self._exchange(MessageName.CANCEL_TASK, "cancel_task", body, now)
+
+    def acknowledge(self, now: datetime, sequence: int) -> None:
+        """The submitter has received every message up to `sequence`. Recorded once; allowed in every state."""
+        if sequence <= self.acknowledged:
+            return
+        self.acknowledged = sequence
+        self._exchange(MessageName.ACKNOWLEDGE, "acknowledge", f'{{"sequence":{sequence}}}', now)
 
     def hand_back(self, now: datetime) -> None:
         """The executor is shutting down before the attempt could end: it does not count, and is due at once."""

@@ -67,7 +67,8 @@ WITH held AS (
 )
 UPDATE tasks AS t SET lease_expires_at = clock_timestamp() + make_interval(secs => $2)
 FROM held WHERE t.task_id = held.task_id
-RETURNING t.task_id, t.cancel_requested_by"""
+RETURNING t.task_id, t.cancel_requested_by,
+    CASE WHEN t.acknowledgement_wanted > t.acknowledged_sequence THEN t.acknowledgement_wanted END AS acknowledged"""
 
 _RETURN = """
 WITH held AS (
@@ -83,12 +84,27 @@ UPDATE tasks SET cancel_requested_by = coalesce(cancel_requested_by, $2)
 WHERE task_id = $1 AND lease_owner IS NOT NULL
 RETURNING task_id"""
 
+_WANT_ACKNOWLEDGEMENT = """
+UPDATE tasks SET acknowledgement_wanted = greatest(acknowledgement_wanted, $2)
+WHERE task_id = $1 AND lease_owner IS NOT NULL
+RETURNING acknowledgement_wanted"""
+
+# Word that was left for a holder who had let go of the task before it heard.
+_UNHEARD = f"""
+SELECT {COLUMNS}, acknowledgement_wanted FROM tasks
+WHERE acknowledgement_wanted > acknowledged_sequence AND lease_owner IS NULL
+ORDER BY task_id LIMIT $1"""
+
 
 class Held(NamedTuple):
-    """What a heartbeat found: the tasks still held, and of those the ones whose cancel is wanted (and by whom)."""
+    """What a heartbeat found: the tasks still held, and the word that others left for them.
+
+    `cancels` names who wants them to stop, `acknowledgements` the sequence up to which the submitter has received.
+    """
 
     task_ids: set[str]
     cancels: dict[str, str]
+    acknowledgements: dict[str, int]
 
 
 class Leases:
@@ -137,6 +153,7 @@ class Leases:
         return Held(
             {str(row["task_id"]) for row in rows},
             {str(row["task_id"]): row["cancel_requested_by"] for row in rows if row["cancel_requested_by"]},
+            {str(row["task_id"]): row["acknowledged"] for row in rows if row["acknowledged"]},
         )
 
     async def give_back(self, task_ids: Sequence[str]) -> None:
@@ -151,6 +168,21 @@ class Leases:
         """
         if not await self._upkeep.fetch(_WANT_CANCEL, task_id, by):
             raise Conflict
+
+    async def want_acknowledgement(self, task_id: str, sequence: int) -> int:
+        """As `want_cancel`, that the submitter has received everything up to `sequence`; answers the highest such word.
+
+        A holder that ends the task before it hears leaves the word to `unheard_acknowledgements`.
+        """
+        rows = await self._upkeep.fetch(_WANT_ACKNOWLEDGEMENT, task_id, sequence)
+        if not rows:
+            raise Conflict
+        return int(rows[0]["acknowledgement_wanted"])
+
+    async def unheard_acknowledgements(self, limit: int) -> list[tuple[Task, int]]:
+        """Tasks that nobody holds with an acknowledgement that nobody has recorded."""
+        rows = await self._upkeep.fetch(_UNHEARD, limit)
+        return [(task_of(row), row["acknowledgement_wanted"]) for row in rows]
 
     async def close(self) -> None:
         """Closes the connections; leases run out by themselves."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, literal, select
+from sqlalchemy import ColumnElement, exists, literal, select
 
 from app.protocol.history import Item, MessageName, Party
 from app.protocol.states import State
@@ -122,6 +122,18 @@ class Queries:
             )
             for row in rows
         ]
+
+    async def has_message_besides(self, name: MessageName, task: Task, after: int, until: int) -> bool:
+        """Whether another message than `name` stands in the task's history behind `after` and up to `until`."""
+        found = exists().where(
+            history.c.task_id == task.task_id,
+            history.c.sequence > after,
+            history.c.sequence <= until,
+            history.c.recorded_at >= task.submitted_at - CLOCK_DIFFERENCE,
+            history.c.name != name.value,
+        )
+        async with self._database.connect() as connection:
+            return bool((await connection.execute(select(found))).scalar_one())
 
 
 def _conditions(narrowed: ListFilter) -> Sequence[ColumnElement[bool]]:

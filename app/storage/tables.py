@@ -78,13 +78,15 @@ tasks = Table(
     Column("finished_at", _moment),
     Column("updated_at", _moment, nullable=False),
     Column("cancel_requested_at", _moment),
+    Column("acknowledged_sequence", Integer, nullable=False),
     Column("sequence", Integer, nullable=False),
     Column("head_hash", Text, nullable=False),
     Column("lease_owner", Text),
     # Judged by the database's clock alone.
     Column("lease_expires_at", _moment),
+    # Word left for the holder by others: never written by the journal.
     Column("cancel_requested_by", Text),
-    Column("acknowledged_sequence", Integer, nullable=False, server_default=text("0")),
+    Column("acknowledgement_wanted", Integer),
     CheckConstraint(_one_of("state", list(State)), name="state_known"),
     CheckConstraint(f"reason IS NULL OR {_one_of('reason', list(Reason))}", name="reason_known"),
     CheckConstraint(f"({_terminal}) = (finished_at IS NOT NULL)", name="finished_when_terminal"),
@@ -115,6 +117,12 @@ Index(
     "tasks_deadline",
     tasks.c.deadline,
     postgresql_where=text("deadline IS NOT NULL AND finished_at IS NULL"),
+)
+# Holds the few whose acknowledgement nobody has recorded yet.
+Index(
+    "tasks_acknowledgement_wanted",
+    tasks.c.task_id,
+    postgresql_where=text("acknowledgement_wanted > acknowledged_sequence"),
 )
 
 history = Table(

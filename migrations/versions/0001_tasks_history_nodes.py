@@ -43,12 +43,13 @@ _STATEMENTS = (
         finished_at timestamptz,
         updated_at timestamptz NOT NULL,
         cancel_requested_at timestamptz,
+        acknowledged_sequence integer NOT NULL,
         sequence integer NOT NULL,
         head_hash text NOT NULL,
         lease_owner text,
         lease_expires_at timestamptz,
         cancel_requested_by text,
-        acknowledged_sequence integer DEFAULT 0 NOT NULL,
+        acknowledgement_wanted integer,
         CONSTRAINT tasks_pkey PRIMARY KEY (task_id),
         CONSTRAINT tasks_state_known CHECK (state IN ('Submitted', 'Validating', 'Rejected', 'ResourceAllocation',
             'Waiting', 'Executing', 'Completing', 'Completed', 'Failed')),
@@ -76,6 +77,10 @@ _STATEMENTS = (
     "CREATE INDEX tasks_due ON tasks (run_at) WHERE state = 'Waiting' AND lease_owner IS NULL",
     "CREATE INDEX tasks_leased ON tasks (lease_owner) WHERE lease_owner IS NOT NULL",
     "CREATE INDEX tasks_deadline ON tasks (deadline) WHERE deadline IS NOT NULL AND finished_at IS NULL",
+    """
+    CREATE INDEX tasks_acknowledgement_wanted ON tasks (task_id)
+        WHERE acknowledgement_wanted > acknowledged_sequence
+    """,
     """
     CREATE TABLE history (
         task_id uuid NOT NULL,
