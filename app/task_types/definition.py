@@ -71,8 +71,10 @@ def task_type(
         is_async = inspect.iscoroutinefunction(handler)
         where = runs_in or ("asyncio" if is_async else "process")
         if (where == "asyncio") != is_async and where != "external":
-            raise TypeError(f"task type {name!r}: runs_in={where!r} does not fit {handler.__qualname__}, "
-                            f"which is {'an async' if is_async else 'a plain'} function")
+            raise TypeError(
+                f"task type {name!r}: runs_in={where!r} does not fit {handler.__qualname__}, "
+                f"which is {'an async' if is_async else 'a plain'} function"
+            )
         handler.__task_type__ = TaskType(  # type: ignore[attr-defined]
             name=name,
             handler=handler,

@@ -20,6 +20,6 @@ class EchoParameters(RootModel[dict[str, Any]]):
     timeout_s=60,
     examples=({"greeting": "hello"},),
 )
-async def echo(parameters: EchoParameters, context: TaskContext) -> dict[str, Any]:
+async def echo(parameters: EchoParameters, context: TaskContext) -> dict[str, Any]:  # noqa: ARG001 - each handler gets one
     """Returns its parameters, whatever object they are. For trying things out."""
     return parameters.root

@@ -38,9 +38,7 @@ class Registry:
         """Raises TaskTypeError where the name is taken by another function."""
         known = self._by_name.get(kind.name)
         if known is not None and known.handler is not kind.handler:
-            raise TaskTypeError(
-                f"the task type {kind.name!r} is defined twice: in {known.module} and in {kind.module}"
-            )
+            raise TaskTypeError(f"the task type {kind.name!r} is defined twice: in {known.module} and in {kind.module}")
         self._by_name[kind.name] = kind
 
     def add_module(self, module_name: str) -> None:
