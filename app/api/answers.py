@@ -35,6 +35,16 @@ class JsonAnswer(Response):
         ]
 
 
+class NotModified(Response):
+    """304 without a body, with the headers that the 200 would have had (RFC 9110, section 15.4.5)."""
+
+    def __init__(self, headers: Sequence[Header]) -> None:
+        self.status_code = 304
+        self.body = b""
+        self.background = None
+        self.raw_headers = [_NO_STORE, _NOSNIFF, *headers]
+
+
 def location(task_id: str) -> Header:
     """Where a task's status is."""
     return (b"location", f"/v1/tasks/{task_id}".encode())

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from app.api import examples
-from app.api.answers import REPLAYED, RETRY_AFTER, Header, JsonAnswer, etag_of, location
+from app.api.answers import REPLAYED, RETRY_AFTER, Header, JsonAnswer, NotModified, etag_of, location
 from app.api.bodies import read_json_body
 from app.api.documented import (
     IDEMPOTENCY_KEY,
@@ -130,7 +130,7 @@ def _status(request: Request, service: Service, task: Task, waited: int | None) 
     if waited is not None:
         headers.append((b"preference-applied", f"wait={waited}".encode()))
     if matches(request, etag):
-        return Response(status_code=304, headers={name.decode(): value.decode() for name, value in headers})
+        return NotModified(headers)
     return JsonAnswer(200, task.status_json(waiting).encode(), headers)
 
 
