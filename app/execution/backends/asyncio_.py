@@ -117,6 +117,8 @@ class _Running:
         if not self.outcome.done():
             reason = self.attempt.stop.reason
             self.outcome.set_result(ended if reason is None else Stopped(reason, {}))
+        # The context knows this object and this object the context: untied, an attempt goes without the collector.
+        self._context.report = _unheard
 
     def _stop(self, reason: Reason) -> None:
         self._context.cancellation.set()
@@ -149,6 +151,10 @@ class _Running:
     def _deliver(self, fraction: float, details: dict[str, Any]) -> None:
         if not self.outcome.done():
             self.attempt.on_progress(fraction, details)
+
+
+def _unheard(fraction: float, details: dict[str, Any]) -> None:
+    """Progress of an attempt that is over, from a handler that was abandoned."""
 
 
 _abandoned: set[asyncio.Task[None]] = set()
