@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
 from app.protocol.task import Task
@@ -42,7 +42,7 @@ class Claimer:
         leases: Leases,
         manager: ResourceManager,
         types: Sequence[str],
-        adopt: Callable[[list[Task]], None],
+        adopt: Callable[[list[Task]], Awaitable[None]],
     ) -> None:
         self.backlog = True
         self._leases = leases
@@ -110,7 +110,7 @@ class Claimer:
         if self._manager.waiting_count >= PENDING_LIMIT or self._full == self._barren:
             return False
         tasks = await self._leases.claim(CLAIM_LIMIT, self._types, sorted(self._full))
-        self._adopt(tasks)
+        await self._adopt(tasks)
         more = len(tasks) >= CLAIM_LIMIT
         # Woken while the claim was under way: it may have looked too early.
         told = self._wake.is_set()

@@ -109,15 +109,24 @@ class Dispatcher:
         """Something will be due then."""
         self._claimer.look_at(moment)
 
-    def serves(self, task: Task) -> bool:
-        """This node can run the task, and still takes any."""
-        return not self._paused and task.type in self._types
+    async def adopt(self, tasks: list[Task]) -> None:
+        """Takes tasks whose lease this node has just been given, and gives back those that it cannot run.
 
-    def adopt(self, tasks: list[Task]) -> None:
-        """Takes tasks whose lease this node has just been given."""
+        Such as one of which a former attempt still runs here: its lease was lost, and the news of that comes only
+        now. It can be had again when that attempt has stopped. Raises StorageUnavailable.
+        """
+        strange = [task.task_id for task in tasks if not self._can_hold(task)]
         for task in tasks:
-            self._hold(task, parameters_of(task))
+            if task.task_id not in strange:
+                self._hold(task, parameters_of(task))
         self._grant()
+        for task_id in strange:
+            self.lost(task_id)
+        if strange:
+            await self._leases.give_back(strange)
+
+    def _can_hold(self, task: Task) -> bool:
+        return not self._paused and task.type in self._types and task.task_id not in self.holdings
 
     # -- resources ----------------------------------------------------------------------------------
 

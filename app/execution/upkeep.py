@@ -104,10 +104,7 @@ class Rescuer:
         for task in started:
             self._step_after_loss(task, datetime.now(UTC))
         await _commit_each(self._journal, started)
-        left = [task for task in tasks if task.state in QUEUED and task not in started]
-        if strange := [task.task_id for task in left if not self._dispatcher.serves(task)]:
-            await self._leases.give_back(strange)
-        self._dispatcher.adopt([task for task in left if self._dispatcher.serves(task)])
+        await self._dispatcher.adopt([task for task in tasks if task.state in QUEUED and task not in started])
         if started:
             self._dispatcher.look()
 
