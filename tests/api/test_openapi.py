@@ -19,7 +19,7 @@ from app.task_types.definition import TaskType, task_type
 from tests.api.caller import PROBLEM, PROTOCOL_EXAMPLE, Caller, Json, message
 
 DOCUMENT: Json = timeless(create_app())
-BODILESS = {"304"}
+BODILESS = {"204", "304"}
 
 
 def operations() -> Iterator[tuple[str, str, Json]]:
