@@ -9,6 +9,8 @@ from pathlib import Path
 
 from app.api.service import Service
 from app.delivery.acknowledgements import Acknowledgements
+from app.delivery.following import HistoryFollower
+from app.delivery.places import StreamPlaces
 from app.delivery.watch import Watch
 from app.execution.backends.asyncio_ import AsyncioBackend
 from app.execution.backends.backend import Backend
@@ -35,7 +37,7 @@ from app.storage.errors import StorageUnavailable
 from app.storage.journal import Journal
 from app.storage.listen import News
 from app.storage.nodes import Nodes
-from app.storage.queries import Queries, StatusReader
+from app.storage.queries import Heads, Queries, StatusReader
 from app.submission.handler import SubmissionHandler
 from app.task_types.registry import Registry, load
 from app.telemetry.metrics import Metrics, Observation
@@ -73,6 +75,8 @@ async def running_service(settings: Settings, metrics: Metrics) -> AsyncIterator
             queries=assembly.queries,
             cancellation=assembly.cancellation,
             acknowledgements=assembly.acknowledgements,
+            follower=HistoryFollower(assembly.queries, Heads(database), assembly.watch),
+            streams=StreamPlaces(),
             manager=assembly.manager,
             nodes=assembly.nodes,
             watch=assembly.watch,
@@ -187,6 +191,7 @@ class _Assembly:
 
     async def _report(self) -> None:
         self.news.alone = await self.nodes.report(self.manager.snapshot()) == 0
+        await self.dispatcher.share(alone=self.news.alone)
 
     async def _leave(self) -> None:
         try:

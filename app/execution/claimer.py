@@ -21,6 +21,9 @@ SHAPE_WINDOW = 200
 been granted, so that requests which cannot be granted (a licence that is out, a GPU that is taken) never keep others
 from being looked at."""
 
+LEAST_WINDOW = 4
+"""The same for a node that has just begun to run tasks beside others."""
+
 PENDING_LIMIT = 20 * SHAPE_WINDOW
 """Waiting requests of all shapes held in memory."""
 
@@ -34,7 +37,8 @@ STOP_S = 6.0
 class Claimer:
     """Claims until the database has nothing more for this node, and again when there may be.
 
-    `backlog` says that something older may wait in the database than what is submitted now.
+    `backlog` says that something older may wait in the database than what is submitted now. `alone` says that no
+    other node serves: what waits may then as well wait here.
     """
 
     def __init__(
@@ -45,6 +49,7 @@ class Claimer:
         adopt: Callable[[list[Task]], Awaitable[None]],
     ) -> None:
         self.backlog = True
+        self.alone = True
         self._leases = leases
         self._manager = manager
         self._types = list(types)
@@ -56,8 +61,19 @@ class Claimer:
         # The full shapes beside which the last claim found nothing: another claim would only pass over them again.
         self._barren: frozenset[str] | None = None
 
+    @property
+    def window(self) -> int:
+        """How many requests of one shape this node holds while they wait.
+
+        Beside others no more than run here now: what waits behind a busy node could start on an idle one.
+        """
+        if self.alone:
+            return SHAPE_WINDOW
+        return min(SHAPE_WINDOW, max(LEAST_WINDOW, self._manager.running_count))
+
     def start(self) -> None:
-        """Begins to claim."""
+        """Begins to claim, at once."""
+        self._wake.set()
         self._loop = asyncio.create_task(self._claim_forever())
 
     async def stop(self) -> None:
@@ -109,9 +125,10 @@ class Claimer:
         self._full = self._full_shapes()
         if self._manager.waiting_count >= PENDING_LIMIT or self._full == self._barren:
             return False
-        tasks = await self._leases.claim(CLAIM_LIMIT, self._types, sorted(self._full))
+        limit = min(CLAIM_LIMIT, self.window)
+        tasks = await self._leases.claim(limit, self._types, sorted(self._full))
         await self._adopt(tasks)
-        more = len(tasks) >= CLAIM_LIMIT
+        more = len(tasks) >= limit
         # Woken while the claim was under way: it may have looked too early.
         told = self._wake.is_set()
         self._barren = self._full if self._full and not more and not told else None
@@ -122,8 +139,7 @@ class Claimer:
 
     def _full_shapes(self) -> frozenset[str]:
         counts = {amounts_text(amounts): count for amounts, count in self._manager.pending_by_shape()}
+        window = self.window
         return frozenset(
-            shape
-            for shape, count in counts.items()
-            if count >= SHAPE_WINDOW or (shape in self._full and count > SHAPE_WINDOW // 2)
+            shape for shape, count in counts.items() if count >= window or (shape in self._full and count > window // 2)
         )

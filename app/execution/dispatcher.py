@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from app.execution.claimer import PENDING_LIMIT, SHAPE_WINDOW, Claimer
+from app.execution.claimer import PENDING_LIMIT, Claimer
 from app.execution.holding import Holding, Recorder, parameters_of
 from app.execution.retry import stop_error
 from app.execution.runner import Runner
@@ -74,7 +74,7 @@ class Dispatcher:
         if self._paused or task.type not in self._types:
             return False
         waiting = self._reserved + self._manager.waiting_count
-        if waiting >= SHAPE_WINDOW:
+        if waiting >= self._claimer.window:
             self._claimer.backlog = True
         if self._claimer.backlog:
             most_urgent = self._manager.most_urgent_waiting
@@ -162,10 +162,13 @@ class Dispatcher:
 
     def let_go(self, holding: Holding) -> None:
         """Stops asking for the resources of a task that has not started, and forgets it."""
-        self._manager.withdraw(holding.task.task_id)
-        del self.holdings[holding.task.task_id]
+        self._forget(holding)
         # It may have been in the way of others.
         self._grant()
+
+    def _forget(self, holding: Holding) -> None:
+        self._manager.withdraw(holding.task.task_id)
+        del self.holdings[holding.task.task_id]
 
     # -- ends from outside --------------------------------------------------------------------------
 
@@ -220,6 +223,14 @@ class Dispatcher:
         else:
             holding.stop.set(Reason.EXECUTOR_LOST)
 
+    async def share(self, *, alone: bool) -> None:
+        """Whether other nodes serve too. When the first of them comes, what waits here is anyone's."""
+        joined = self._claimer.alone and not alone
+        self._claimer.alone = alone
+        if joined:
+            await self._give_back()
+            self.look()
+
     async def drain(self, grace_s: float) -> None:
         """Takes nothing more, lets what runs finish within `grace_s` seconds, hands back the rest."""
         self._paused = True
@@ -235,7 +246,7 @@ class Dispatcher:
     async def _give_back(self) -> None:
         waiting = [holding for holding in self.holdings.values() if holding.attempt is None]
         for holding in waiting:
-            self.let_go(holding)
+            self._forget(holding)
         if waiting:
             try:
                 await self._leases.give_back([holding.task.task_id for holding in waiting])

@@ -176,6 +176,9 @@ class AllocationTimeouts:
         await asyncio.gather(*endings)
 
     def _ending(self, holding: Holding, now: datetime, clock: float) -> Awaitable[None] | None:
+        if holding.attempt is not None:
+            # Granted just now, in the place of one that was let go.
+            return None
         deadline = holding.task.deadline
         if deadline is not None and deadline <= now:
             self._dispatcher.let_go(holding)
@@ -198,7 +201,7 @@ class AllocationTimeouts:
     async def _end_request(self, holding: Holding, waiting: dict[str, Any]) -> None:
         attempts = holding.task.allocation_attempts + 1
         # The jitter spreads retries; nothing secret hangs on it.
-        wait_s = backoff_s(attempts, self._rules.backoff_initial_s, self._rules.backoff_max_s, random.random())  # noqa: S311
+        wait_s = backoff_s(attempts, self._rules.backoff_initial_s, self._rules.backoff_max_s, random.random())  # noqa: S311 - jitter, nothing secret hangs on it
 
         def unavailable(task: Task, now: datetime) -> None:
             if task.state is State.WAITING:

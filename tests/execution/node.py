@@ -171,7 +171,9 @@ class Node:
         assert self.manager.allocated == {}
         assert self.manager.running_count == 0
         async with self.looking:
-            await check_histories(self.sql)
+            # One snapshot: other nodes may be at work.
+            async with self.sql.transaction(isolation="repeatable_read", readonly=True):
+                await check_histories(self.sql)
 
 
 async def check_histories(sql: asyncpg.Connection) -> None:
@@ -217,8 +219,8 @@ async def open_node(
         node.dispatcher.start(node.runner)
     try:
         yield node
-        await node.dispatcher.drain(0)
     finally:
+        await node.dispatcher.drain(0)
         await node.backend.close()
         for part in (node.leases, node.reader, node.journal, node.database, node.sql):
             await part.close()

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from app.execution import dispatcher
+from app.execution.claimer import LEAST_WINDOW
 from app.protocol.reasons import Reason
 from app.protocol.states import State
 from app.task_types.context import TaskContext
@@ -85,6 +86,7 @@ async def test_two_nodes_share_what_is_submitted_to_one(database_url: str) -> No
     ):
         tasks = await asyncio.gather(*(one.submit("work", message_id=f"m{n}") for n in range(600)))
         for node in (one, two):
+            await node.dispatcher.share(alone=False)
             node.dispatcher.start(node.runner)
         for task_id in tasks:
             await one.reach(task_id)
@@ -315,3 +317,23 @@ async def test_a_task_comes_back_to_a_node_where_its_lost_attempt_still_runs(dat
         task = await node.reach(task_id)
         assert (task.state, task.attempt) == (State.COMPLETED, 2)
         await node.check_at_rest()
+
+
+async def test_a_busy_node_does_not_hoard_what_another_could_start(database_url: str, stage: Stage) -> None:
+    registry = registry_of({"wait": stage.wait_for_go})
+    async with open_node(database_url, registry, capacity=ONE) as busy:
+        for number in range(30):
+            await busy.submit("wait", {"name": str(number)})
+        await stage.until_began(1)
+        assert busy.manager.waiting_count == 29, "alone, it may as well hold them all"
+        async with open_node(database_url, registry, node_id="node-b", capacity={"cpu": 25_000}) as idle:
+            for node in (busy, idle):
+                await node.dispatcher.share(alone=False)
+            await stage.until_began(1 + 25)
+            assert (busy.manager.running_count, idle.manager.running_count) == (1, 25)
+            for number in range(30, 40):
+                await busy.submit("wait", {"name": str(number)})
+            assert busy.manager.waiting_count <= LEAST_WINDOW
+            stage.go.set()
+            await idle.check_at_rest()
+            await busy.check_at_rest()
