@@ -104,7 +104,7 @@ def _ending(outcome: Outcome) -> Step:
 
     def end(task: Task, now: datetime) -> None:
         # The jitter spreads retries; nothing secret hangs on it.
-        _apply(decide(task, outcome, now, random.random()), task, now, outcome.used)  # noqa: S311
+        _apply(decide(task, outcome, now, random.random()), task, now, outcome.used)  # noqa: S311 - jitter, nothing secret hangs on it
 
     return end
 
