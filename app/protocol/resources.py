@@ -4,6 +4,7 @@ On the wire and in a task type's defaults a vector is a `Resources`; inside the 
 an `Amounts`, whole thousandths by unit, so that sums are exact and "at rest, zero" means zero.
 """
 
+from functools import lru_cache
 from math import ceil
 from typing import Annotated, Any
 
@@ -38,9 +39,15 @@ class Resources(BaseModel):
 
     def amounts(self) -> Amounts:
         """The vector in whole thousandths, zeros left out. Fractions beyond a thousandth round up."""
-        units = {"cpu": self.cpu, "memory_mb": self.memory_mb, "gpu": self.gpu}
-        units.update({CUSTOM_PREFIX + name: value for name, value in self.custom.items()})
-        return {unit: _thousandths(value) for unit, value in units.items() if value > 0}
+        return dict(_amounts(self.cpu, self.memory_mb, self.gpu, tuple(self.custom.items())))
+
+
+# Most tasks ask for what others asked for.
+@lru_cache(maxsize=1024)
+def _amounts(cpu: float, memory_mb: int, gpu: int, custom: tuple[tuple[str, float], ...]) -> Amounts:
+    units = {"cpu": cpu, "memory_mb": memory_mb, "gpu": gpu}
+    units.update({CUSTOM_PREFIX + name: value for name, value in custom})
+    return {unit: _thousandths(value) for unit, value in units.items() if value > 0}
 
 
 def _thousandths(value: float) -> int:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Protocol
 
 from app.protocol import strict_json
@@ -102,6 +103,8 @@ class SubmissionHandler:
         self._capacity = capacity
         self._starts_at_once = starts_at_once
         self._retry = retry
+        # There are few different ones.
+        self._retry_policy = lru_cache(maxsize=1024)(self._make_policy)
 
     async def submit(self, raw: bytes, submitter: str, idempotency_key: str | None = None) -> Submission:
         """Takes one submit_task message.
@@ -206,7 +209,7 @@ class SubmissionHandler:
         self, message: SubmitTask, kind: TaskType, requested: Amounts, text: str, submitter: str, now: datetime
     ) -> Task:
         specification = message.body.task_specification
-        retry = self._retry.model_copy(update={"max_attempts": kind.max_attempts, **_named(specification.retry)})
+        named = {"max_attempts": kind.max_attempts, **_named(specification.retry)}
         return Task(
             task_id=new_task_id(),
             message_id=message.header.message_id,
@@ -220,9 +223,13 @@ class SubmissionHandler:
             labels=specification.labels,
             requested=requested,
             timeout_s=specification.timeout_s or kind.timeout_s,
-            retry=retry,
+            retry=self._retry_policy(tuple(named.items())),
             submitted_at=now,
         )
+
+    def _make_policy(self, named: tuple[tuple[str, Any], ...]) -> RetryPolicy:
+        """The service's policy with these members in place of its own."""
+        return self._retry.model_copy(update=dict(named))
 
 
 def _named(retry: RetryPolicy | None) -> dict[str, Any]:

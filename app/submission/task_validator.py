@@ -40,7 +40,7 @@ def check_task(value: Any, registry: Registry, now: datetime) -> Checked:
     specification = _member(value, "body", "task_specification")
     kind, kind_errors = _check_kind(specification, registry)
     errors += kind_errors
-    errors += _check_times(value, now)
+    errors += _check_times(value, message, now)
     return Checked(message, kind, errors)
 
 
@@ -70,9 +70,14 @@ def _unknown_type(name: str, registry: Registry) -> str:
     return f"is not a kind of task that this service offers: {hint}"
 
 
-def _check_times(value: Any, now: datetime) -> list[MemberError]:
+def _check_times(value: Any, message: SubmitTask | None, now: datetime) -> list[MemberError]:
+    """Of a message that could not be read, whatever of its times can be."""
+    if message is None:
+        timestamp = _time(_member(value, "header", "timestamp"))
+        deadline = _time(_member(value, "body", "deadline"))
+    else:
+        timestamp, deadline = message.header.timestamp, message.body.deadline
     errors = []
-    timestamp = _time(_member(value, "header", "timestamp"))
     if timestamp is not None and timestamp > now + CLOCK_TOLERANCE:
         errors.append(
             MemberError(
@@ -80,7 +85,6 @@ def _check_times(value: Any, now: datetime) -> list[MemberError]:
                 f"is more than 5 minutes ahead of this service's clock ({format_time(now)}): check yours",
             )
         )
-    deadline = _time(_member(value, "body", "deadline"))
     if deadline is not None and deadline <= now:
         errors.append(
             MemberError("/body/deadline", f"has passed: it is {format_time(now)} now; send a later one, or none")
