@@ -16,7 +16,8 @@ from app.api.bodies import read_json_body
 from app.api.documented import answer, problems, ref, takes
 from app.api.problems import Problem, problem_of
 from app.api.routing import PolicedRoute, SlimRoute, principal_of, service_of
-from app.api.schemas import Batch, BatchOutcomes, TaskPage
+from app.api.schemas import Batch, BatchOutcomes
+from app.api.status_schemas import TaskPage
 from app.api.visible import TASK_ID, why_it_waits
 from app.protocol import strict_json
 from app.protocol.messages import Timestamp

@@ -24,8 +24,9 @@ from app.api.documented import (
 from app.api.headers import idempotency_key_of, known_version, matches, wait_of
 from app.api.problems import Problem
 from app.api.routing import PolicedRoute, SlimRoute, principal_of, service_of
-from app.api.schemas import DryRun, TaskStatus
+from app.api.schemas import DryRun
 from app.api.service import Service
+from app.api.status_schemas import TaskStatus
 from app.api.visible import visible_task, why_it_waits
 from app.protocol.messages import SubmitTask
 from app.protocol.task import Task
