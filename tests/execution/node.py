@@ -170,10 +170,9 @@ class Node:
         await eventually(idle, "all attempts ended")
         assert self.manager.allocated == {}
         assert self.manager.running_count == 0
-        async with self.looking:
-            # One snapshot: other nodes may be at work.
-            async with self.sql.transaction(isolation="repeatable_read", readonly=True):
-                await check_histories(self.sql)
+        # One snapshot: other nodes may be at work.
+        async with self.looking, self.sql.transaction(isolation="repeatable_read", readonly=True):
+            await check_histories(self.sql)
 
 
 async def check_histories(sql: asyncpg.Connection) -> None:
