@@ -63,8 +63,12 @@ class SlimRoute(PolicedRoute):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Past FastAPI's machinery."""
+        response = await self.answer(scope, receive, send)
+        await response(scope, receive, send)
+
+    async def answer(self, scope: Scope, receive: Receive, send: Send) -> Response:
+        """The answer, yet to be sent. Raises what the caller is to be told as a problem."""
         self.check_method(scope["method"])
         self.admit(scope)
         endpoint: Callable[[Request], Awaitable[Response]] = self.endpoint
-        response = await endpoint(Request(scope, receive, send))
-        await response(scope, receive, send)
+        return await endpoint(Request(scope, receive, send))
