@@ -7,7 +7,7 @@ import pytest
 
 from app.storage.database import Database
 from app.storage.listen import MAX_NAMED, News
-from app.submission.handler import new_task_id
+from app.submission.identifiers import new_task_id
 from tests.faults.proxy import Proxy
 from tests.support.waiting import eventually
 

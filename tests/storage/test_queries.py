@@ -12,7 +12,7 @@ from app.protocol.reasons import Reason
 from app.protocol.states import State
 from app.protocol.task import Task
 from app.storage.queries import ListFilter, Queries, StatusReader
-from app.submission.handler import new_task_id
+from app.submission.identifiers import new_task_id
 from tests.storage.stored import Store, accepted_task, ids, new_task, started
 
 EPOCH = datetime(2026, 5, 1, tzinfo=UTC)
