@@ -25,6 +25,7 @@ _DESCRIPTIONS = {
     413: "The body is larger than the service takes.",
     415: "The body is not sent as plain `application/json`.",
     422: "It cannot be taken as it is; `errors` names every member that is wrong.",
+    429: "More at once than is allowed: wait as long as Retry-After says.",
     503: "Not now: the database is away, or the service is shutting down. Repeat the request.",
 }
 
@@ -58,9 +59,10 @@ _PROBLEMS: dict[int, tuple[str, str, Documentation]] = {
             ],
         },
     ),
+    429: ("too-many-streams", "There are 5 streams of this task open already. Close one first.", {}),
     503: ("database-unavailable", "The database cannot be reached at the moment.", {}),
 }
-_PROBLEM_HEADERS = {401: ("WWW-Authenticate",), 503: ("Retry-After",)}
+_PROBLEM_HEADERS = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}
 _ALWAYS = {"WWW-Authenticate"}
 
 
@@ -150,6 +152,18 @@ PREFER = _request_header(
     "`wait=N` holds the answer back until the task changes, at most N seconds and at most 60 (RFC 7240).",
     {"type": "string", "examples": ["wait=20"]},
 )
+LAST_EVENT_ID = _request_header(
+    "Last-Event-ID",
+    "Sequence of the last message received: the stream goes on behind it. It comes before `after`.",
+    {"type": "integer", "minimum": 0},
+)
+AFTER: Documentation = {
+    "name": "after",
+    "in": "query",
+    "required": False,
+    "description": "As Last-Event-ID, for a first connection.",
+    "schema": {"type": "integer", "minimum": 0},
+}
 IF_NONE_MATCH = _request_header(
     "If-None-Match", "An ETag: 304 while the task is as it was then (RFC 9110).", {"type": "string"}
 )

@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from app.delivery.acknowledgements import NotYetSent
+from app.delivery.places import TooManyStreams
 from app.execution.cancellation import AlreadyOver
 from app.protocol.problems import MemberError, as_json, member_error
 from app.protocol.strict_json import ForbiddenJson, NotJson
@@ -29,6 +30,7 @@ security_logger = logging.getLogger("app.security")
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = "1"
+STREAMS_RETRY_AFTER_S = "5"
 
 _process = secrets.token_hex(6)
 _numbers = itertools.count(1)
@@ -134,6 +136,12 @@ def _not_yet_sent(error: NotYetSent) -> Problem:
     )
 
 
+def _too_many_streams(error: TooManyStreams) -> Problem:
+    return Problem(
+        429, "too-many-streams", f"{_sentence(error)} Close one first.", headers={"Retry-After": STREAMS_RETRY_AFTER_S}
+    )
+
+
 def _request_invalid(error: RequestValidationError) -> Problem:
     errors = [member_error(each) for each in error.errors()]
     return Problem(422, "invalid-request", "The request is not acceptable; see errors.", errors=errors)
@@ -158,6 +166,7 @@ _TABLE: dict[type[Exception], Callable[[Any], Problem]] = {
     StorageUnavailable: _unavailable,
     AlreadyOver: _already_over,
     NotYetSent: _not_yet_sent,
+    TooManyStreams: _too_many_streams,
     RequestValidationError: _request_invalid,
     HTTPException: _http,
 }

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 from app.delivery.acknowledgements import Acknowledgements
+from app.delivery.following import HistoryFollower
+from app.delivery.places import StreamPlaces
 from app.delivery.watch import Watch
 from app.execution.cancellation import Cancellation
 from app.resources.manager import ResourceManager
@@ -26,6 +28,8 @@ class Service:
     queries: Queries
     cancellation: Cancellation
     acknowledgements: Acknowledgements
+    follower: HistoryFollower
+    streams: StreamPlaces
     manager: ResourceManager
     nodes: Nodes
     watch: Watch

@@ -89,11 +89,14 @@ def _run(settings: Settings, server_socket: socket.socket) -> None:
 
 
 def _config(guard: StartGuard) -> uvicorn.Config:
+    # Loaded here: as in _run.
+    from app.cli.connection import AbortableProtocol  # noqa: PLC0415 - see above
+
     return uvicorn.Config(
         guard,
         interface="asgi3",
         loop="uvloop",
-        http="httptools",
+        http=AbortableProtocol,
         ws="none",
         lifespan="on",
         log_config=None,

@@ -1,6 +1,7 @@
 """Reading: one task, a submitter's list, a history. Nothing here writes.
 
-`StatusReader` answers the polls: everything asked for while one read is under way goes into the next one.
+`StatusReader` answers the polls and `Heads` the streams: everything asked for while one read is under way goes into
+the next one.
 """
 
 from collections.abc import Sequence
@@ -44,6 +45,24 @@ class StatusReader:
         rows = await self._connection.fetch(_READ_MANY, list(set(task_ids)))
         found = {str(row["task_id"]): row for row in rows}
         return [task_of(found[task_id]) if task_id in found else None for task_id in task_ids]
+
+
+class Heads:
+    """Reads how long histories are, many callers at once, in batches: far less than a whole task."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._batcher: Batcher[str, int] = Batcher(self._read, MAX_READ)
+
+    async def get(self, task_id: str) -> int:
+        """The sequence of a task's last message; 0 where there is no such task. Raises StorageUnavailable."""
+        return await self._batcher.submit(task_id)
+
+    async def _read(self, task_ids: list[str]) -> list[int | Exception]:
+        statement = select(tasks.c.task_id, tasks.c.sequence).where(tasks.c.task_id.in_(set(task_ids)))
+        async with self._database.connect() as connection:
+            found = {row.task_id: row.sequence for row in await connection.execute(statement)}
+        return [found.get(task_id, 0) for task_id in task_ids]
 
 
 @dataclass(frozen=True, slots=True)

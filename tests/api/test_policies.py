@@ -18,7 +18,7 @@ WALK: list[tuple[str, str, set[Role | None], int]] = [
     ("GET", "/v1/tasks/{task_id}", MONITOR, 404),
     ("GET", "/v1/tasks/{task_id}/result", MONITOR, 404),
     ("GET", "/v1/tasks/{task_id}/messages", MONITOR, 404),
-    ("POST", "/v1/tasks/{task_id}/acknowledgements", SUBMIT, 404),
+    ("GET", "/v1/tasks/{task_id}/events", MONITOR, 404),
     ("POST", "/v1/tasks/{task_id}/acknowledgements", SUBMIT, 404),
     ("POST", "/v1/tasks/{task_id}/cancel", SUBMIT, 404),
     ("GET", "/v1/task-types", MONITOR, 200),

@@ -3,7 +3,7 @@
 `ROUTERS` lists them, the slim ones first: what is matched first costs least.
 """
 
-from app.api.routers import acknowledgements, catalogue, documents, operations, task_history, task_list, tasks
+from app.api.routers import acknowledgements, catalogue, documents, events, operations, task_history, task_list, tasks
 
 ROUTERS = (
     tasks.hot,
@@ -11,6 +11,7 @@ ROUTERS = (
     tasks.router,
     task_list.router,
     task_history.router,
+    events.router,
     acknowledgements.router,
     catalogue.router,
     operations.router,
