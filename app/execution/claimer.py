@@ -37,8 +37,8 @@ STOP_S = 6.0
 class Claimer:
     """Claims until the database has nothing more for this node, and again when there may be.
 
-    `backlog` says that something older may wait in the database than what is submitted now. `alone` says that no
-    other node serves: what waits may then as well wait here.
+    `backlog` says that more waits in the database than is wanted here. `alone` says that no other node serves: what
+    waits may then as well wait here. `caught_up` is called when everything that was announced has been looked at.
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class Claimer:
         manager: ResourceManager,
         types: Sequence[str],
         adopt: Callable[[list[Task]], Awaitable[None]],
+        caught_up: Callable[[], None],
     ) -> None:
         self.backlog = True
         self.alone = True
@@ -54,12 +55,20 @@ class Claimer:
         self._manager = manager
         self._types = list(types)
         self._adopt = adopt
+        self._caught_up = caught_up
+        self._announced = 0
+        self._looked_at = 0
         self._wake = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
         self._stopping = False
         self._full: frozenset[str] = frozenset()
         # The full shapes beside which the last claim found nothing: another claim would only pass over them again.
         self._barren: frozenset[str] | None = None
+
+    @property
+    def behind(self) -> bool:
+        """Tasks have been announced that no claim has looked for yet."""
+        return self._announced != self._looked_at
 
     @property
     def window(self) -> int:
@@ -87,10 +96,13 @@ class Claimer:
                 loop.cancel()
 
     def announce(self, shape: str | None = None) -> None:
-        """Something may wait in the database: of this shape, or anything."""
-        if shape is None or shape not in self._full:
-            self._barren = None
-            self._wake.set()
+        """Something waits in the database, of this shape; without one: something may."""
+        if shape in self._full:
+            return
+        if shape is not None:
+            self._announced += 1
+        self._barren = None
+        self._wake.set()
 
     def look_at(self, moment: datetime) -> None:
         """Something will be due then."""
@@ -127,15 +139,18 @@ class Claimer:
         if self._manager.waiting_count >= PENDING_LIMIT or self._full == self._barren:
             return False
         limit = min(CLAIM_LIMIT, self.window)
+        announced = self._announced
         tasks = await self._leases.claim(limit, self._types, sorted(self._full))
         await self._adopt(tasks)
         more = len(tasks) >= limit
         # Woken while the claim was under way: it may have looked too early.
         told = self._wake.is_set()
         self._barren = self._full if self._full and not more and not told else None
-        # With a shape held back, more of it may wait than was looked at. What was told meanwhile does not count: under
-        # a steady load something always is, and every task would then take the detour through the database.
+        # With a shape held back, more of it may wait than was looked at.
         self.backlog = more or bool(self._full)
+        self._looked_at = announced
+        if not self.behind:
+            self._caught_up()
         return more
 
     def _full_shapes(self) -> frozenset[str]:

@@ -18,6 +18,7 @@ from app.execution.progress import ProgressPump
 from app.execution.retry import Complete, Decision, GiveUp, HandBack, RetryAt, decide
 from app.protocol.reasons import Reason
 from app.protocol.resources import resources_of
+from app.protocol.states import State
 from app.protocol.task import Task
 from app.resources.request import Grant
 from app.storage.errors import Conflict
@@ -50,7 +51,8 @@ class Runner:
         task = holding.task
         try:
             try:
-                await self._start(holding)
+                if task.state is not State.EXECUTING:
+                    await self._start(holding)
                 outcome = await self._execute(holding, grant)
             finally:
                 self._released(holding)
@@ -60,7 +62,7 @@ class Runner:
             logger.warning("lease lost: what this node did of the task is discarded", extra={"task_id": task.task_id})
 
     async def _start(self, holding: Holding) -> None:
-        if holding.task.state == "Waiting":
+        if holding.task.state is State.WAITING:
             await self._recorder.record(
                 holding,
                 lambda task, now: task.request_resources(now),

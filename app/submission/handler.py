@@ -5,8 +5,6 @@ A message is answered only after the commit: accepted and rejected tasks alike a
 
 import asyncio
 import json
-import secrets
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,7 +12,6 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 from app.protocol import strict_json
-from app.protocol.ids import uuid7
 from app.protocol.messages import Header, RetryPolicy, SubmitTask
 from app.protocol.problems import MemberError, as_json
 from app.protocol.resources import Amounts
@@ -24,6 +21,7 @@ from app.storage.journal import Journal
 from app.storage.queries import Queries
 from app.submission.dry_run import prospect
 from app.submission.idempotency import KeyReused, content_digest
+from app.submission.identifiers import new_task_id
 from app.submission.resource_validator import check_resources, resolve
 from app.submission.task_validator import Checked, check_task
 from app.task_types.definition import TaskType
@@ -44,10 +42,8 @@ class InvalidTask(Exception):
 class Handover(Protocol):
     """The way from an accepted task to its execution without a detour through the database."""
 
-    node_id: str
-
     def reserve(self, task: Task) -> bool:
-        """This node will take the task at once: it is to be stored as leased by it."""
+        """This node takes the task at once: it is leased to it, and started where its resources are free."""
 
     def deliver(self, task: Task, parameters: dict[str, Any]) -> None:
         """The reserved task is durable: execute it."""
@@ -165,9 +161,9 @@ class SubmissionHandler:
             return error
 
     async def _store(self, task: Task, parameters: dict[str, Any]) -> Submission:
+        # The answer is the task as accepted; the handover may start it, which is then stored in the same commit.
+        submission = Submission(task.task_id, task.status_json(), replayed=False)
         reserved = self._handover.reserve(task)
-        if reserved:
-            task.lease_owner = self._handover.node_id
         try:
             await self._journal.commit(task.change())
         except DuplicateMessage:
@@ -179,8 +175,6 @@ class SubmissionHandler:
             if reserved:
                 self._handover.withdraw(task)
             raise
-        # Rendered before the handover, which may step the task on at once.
-        submission = Submission(task.task_id, task.status_json(), replayed=False)
         if reserved:
             self._handover.deliver(task, parameters)
         else:
@@ -235,12 +229,6 @@ class SubmissionHandler:
 def _named(retry: RetryPolicy | None) -> dict[str, Any]:
     """The members of its retry policy that the message names; the others are the type's and the service's."""
     return {} if retry is None else {name: getattr(retry, name) for name in retry.model_fields_set}
-
-
-def new_task_id() -> str:
-    """A UUIDv7 of now, which sorts by quarters of a microsecond (RFC 9562, section 6.2, method 3)."""
-    milliseconds, rest = divmod(time.time_ns(), 1_000_000)
-    return str(uuid7(milliseconds, (rest * 4096 // 1_000_000) << 62 | secrets.randbits(62)))
 
 
 def _rejected(verdict: Verdict, header: Header, text: str, submitter: str, now: datetime) -> Task:
