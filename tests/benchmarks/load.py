@@ -99,6 +99,7 @@ class Journeys:
     def figures(self, elapsed_s: float) -> Figures:
         """Tasks a second, the time of a submission, and the time until the client knew that it was completed."""
         return {
+            "tasks": len(self._completed),
             "per_s": round(len(self._completed) / elapsed_s),
             **latencies(self._submitted, "request"),
             **latencies(self._completed, "end_to_end"),

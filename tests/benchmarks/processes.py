@@ -66,7 +66,11 @@ def running_service(folder: Path, database_url: str) -> Iterator[Service]:
 
 
 class ProcessorTime:
-    """Seconds of processor time, by kind of process: the server, Postgres where it has one, the load client."""
+    """Processor time by kind of process: the server, Postgres where it has one, the load client.
+
+    What a task costs is steadier than how many there are a second: other work on the machine takes turns with ours,
+    which the clock on the wall counts and this one does not.
+    """
 
     def __init__(self, server_id: int, backend_id: int | None = None) -> None:
         self._processes = {"server": psutil.Process(server_id), "client": psutil.Process()}
@@ -74,10 +78,10 @@ class ProcessorTime:
             self._processes["postgres"] = psutil.Process(backend_id).parent()
         self._last = self._now()
 
-    def since(self) -> dict[str, float]:
-        """Taken since the last look."""
+    def since(self, tasks: int = 1) -> dict[str, float]:
+        """Taken since the last look, in microseconds a task."""
         last, self._last = self._last, self._now()
-        return {kind: round(seconds - last[kind], 3) for kind, seconds in self._last.items()}
+        return {kind: round(1e6 * (seconds - last[kind]) / tasks) for kind, seconds in self._last.items()}
 
     def _now(self) -> dict[str, float]:
         return {

@@ -48,7 +48,9 @@ def write(figures: Figures) -> Path:
 
 def show(figures: Figures, written: Path) -> None:
     """Prints the table, and where the rest is."""
-    table = Table("measured", "a second", "of the empty endpoint", "milliseconds, p50 / p99", "processor seconds")
+    table = Table(
+        "measured", "a second", "of the empty endpoint", "milliseconds, p50 / p99", "processor time, us a task"
+    )
     for name, title in TITLES.items():
         if name in figures:
             table.add_row(title, *_cells(name, figures[name]))
@@ -63,5 +65,5 @@ def _cells(name: str, row: Figures) -> list[str]:
         return ["", "", ", ".join(texts), ""]
     pairs = [key.removesuffix("_p50_ms") for key in row if key.endswith("_p50_ms")]
     times = ", ".join(f"{pair.replace('_', ' ')} {row[f'{pair}_p50_ms']} / {row[f'{pair}_p99_ms']}" for pair in pairs)
-    shares = ", ".join(f"{kind} {seconds:.2f}" for kind, seconds in row.get("processor_s", {}).items())
+    shares = ", ".join(f"{kind} {taken:,.0f}" for kind, taken in row.get("processor_us", {}).items())
     return [f"{row['per_s']:,.0f}", f"{row['of_bare']:.2f}" if "of_bare" in row else "", times, shares]
