@@ -13,7 +13,7 @@ from app.protocol.task import Task
 from app.storage.claim import Leases
 from app.storage.database import Database, driver_dsn
 from app.storage.journal import Journal
-from app.submission.handler import new_task_id
+from app.submission.identifiers import new_task_id
 from tests.benchmarks.figures import Figures
 from tests.benchmarks.requests import message
 from tests.support.waiting import eventually
