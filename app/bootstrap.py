@@ -39,6 +39,7 @@ from app.storage.listen import News
 from app.storage.nodes import Nodes
 from app.storage.queries import Heads, Queries, StatusReader
 from app.submission.handler import SubmissionHandler
+from app.submission.retry import Retry
 from app.task_types.registry import Registry, load
 from app.telemetry.metrics import Metrics, Observation
 from app.telemetry.task_events import TaskObserver
@@ -74,6 +75,7 @@ async def running_service(settings: Settings, metrics: Metrics) -> AsyncIterator
             reader=assembly.reader,
             queries=assembly.queries,
             cancellation=assembly.cancellation,
+            retry=Retry(assembly.submission),
             acknowledgements=assembly.acknowledgements,
             follower=HistoryFollower(assembly.queries, Heads(database), assembly.watch),
             streams=StreamPlaces(),

@@ -100,13 +100,13 @@ def problem_examples() -> dict[str, Documentation]:
     return {f"problem.{status}": {"value": _example(status)} for status in _PROBLEMS}
 
 
-def takes(model: type[BaseModel], examples: str) -> Documentation:
-    """A required JSON body, with those of components/examples whose names begin with `examples`.
+def takes(model: type[BaseModel], examples: str, *, required: bool = True) -> Documentation:
+    """A JSON body, with those of components/examples whose names begin with `examples`.
 
     The examples are filled in when the document is asked for: their times are those of that moment.
     """
     content = {JSON: {"schema": ref(model), "x-examples-from": examples}}
-    return {"requestBody": {"required": True, "content": content}}
+    return {"requestBody": {"required": required, "content": content}}
 
 
 def parameters(*found: Documentation) -> Documentation:

@@ -13,6 +13,7 @@ from app.task_types.definition import TaskType
 SUBMIT = "submit."
 BATCH = "batch."
 ACKNOWLEDGE = "acknowledge."
+RETRY = "retry."
 
 PRINTED = datetime(2024, 3, 21, 10, 0, tzinfo=UTC)
 """The timestamp of the example in the protocol."""
@@ -32,6 +33,11 @@ def components(kinds: Iterable[TaskType], now: datetime | None) -> dict[str, Exa
         "value": {"messages": [example["value"] for example in list(submissions.values())[:2]]},
     }
     examples[ACKNOWLEDGE + "first"] = {"summary": "The first message has been received", "value": {"sequence": 1}}
+    examples[RETRY + "as-it-was"] = {"summary": "The same once more", "value": {}}
+    examples[RETRY + "sooner"] = {
+        "summary": "With another priority and more time",
+        "value": {"priority": 0, "timeout_s": 600},
+    }
     return examples
 
 

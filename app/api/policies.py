@@ -30,6 +30,7 @@ POLICIES: dict[tuple[str, str], Policy] = {
     ("GET", "/v1/tasks/{task_id}/messages"): MONITOR,
     ("GET", "/v1/tasks/{task_id}/events"): MONITOR,
     ("POST", "/v1/tasks/{task_id}/acknowledgements"): SUBMIT,
+    ("POST", "/v1/tasks/{task_id}/retry"): SUBMIT,
     ("POST", "/v1/tasks/{task_id}/cancel"): SUBMIT,
     ("GET", "/v1/task-types"): MONITOR,
     ("GET", "/v1/task-types/{name}"): MONITOR,

@@ -24,6 +24,7 @@ from app.security.errors import InvalidToken
 from app.storage.errors import DuplicateMessage, StorageUnavailable
 from app.submission.handler import InvalidTask
 from app.submission.idempotency import KeyReused
+from app.submission.retry import NotFailed
 
 logger = logging.getLogger("app.api")
 security_logger = logging.getLogger("app.security")
@@ -126,6 +127,15 @@ def _already_over(error: AlreadyOver) -> Problem:
     )
 
 
+def _not_failed(error: NotFailed) -> Problem:
+    return Problem(
+        409,
+        "not-failed",
+        f"The task is {error.task.state}: only a Failed one can be retried.",
+        members={"task_id": error.task.task_id, "task_status": str(error.task.state)},
+    )
+
+
 def _not_yet_sent(error: NotYetSent) -> Problem:
     return Problem(
         409,
@@ -165,6 +175,7 @@ _TABLE: dict[type[Exception], Callable[[Any], Problem]] = {
     DuplicateMessage: _unavailable,
     StorageUnavailable: _unavailable,
     AlreadyOver: _already_over,
+    NotFailed: _not_failed,
     NotYetSent: _not_yet_sent,
     TooManyStreams: _too_many_streams,
     RequestValidationError: _request_invalid,

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.delivery_schemas import Acknowledged, Acknowledgement
+from app.api.delivery_schemas import Acknowledged, Acknowledgement, RetryOverrides
 from app.api.status_schemas import VECTOR, ProblemMember, TaskPage, TaskStatus, Vector
 from app.protocol.history import MessageName, Party
 from app.protocol.messages import SubmitTask
@@ -177,4 +177,4 @@ ANSWERS: tuple[type[BaseModel], ...] = (
     Live,
     Ready,
 )
-REQUESTS: tuple[type[BaseModel], ...] = (SubmitTask, Batch, Acknowledgement)
+REQUESTS: tuple[type[BaseModel], ...] = (SubmitTask, Batch, Acknowledgement, RetryOverrides)

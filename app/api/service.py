@@ -13,6 +13,7 @@ from app.storage.database import Database
 from app.storage.nodes import Nodes
 from app.storage.queries import Queries, StatusReader
 from app.submission.handler import SubmissionHandler
+from app.submission.retry import Retry
 from app.task_types.registry import Registry
 from app.telemetry.metrics import Metrics
 
@@ -27,6 +28,7 @@ class Service:
     reader: StatusReader
     queries: Queries
     cancellation: Cancellation
+    retry: Retry
     acknowledgements: Acknowledgements
     follower: HistoryFollower
     streams: StreamPlaces

@@ -127,6 +127,21 @@ class SubmissionHandler:
         task.accept(now)
         return await self._store(task, message.body.task_specification.parameters)
 
+    async def submit_again(self, verdict: Verdict, text: str, failed: Task, digest: bytes) -> Submission:
+        """A new task in place of a failed one, from a message that `check` found nothing wrong with (see retry.py).
+
+        `digest` tells repetitions of one request from other requests. Raises KeyReused, StorageUnavailable.
+        """
+        message, kind = verdict.checked.message, verdict.checked.kind
+        assert message is not None, "it has been checked"
+        assert kind is not None, "it has been checked"
+        now = datetime.now(UTC)
+        task = self._task(message, kind, verdict.requested, text, failed.submitter, now)
+        task.retry_of, task.content_digest = failed.task_id, digest
+        task.submit(now, valid=True)
+        task.accept(now)
+        return await self._store(task, message.body.task_specification.parameters)
+
     async def dry_run(self, raw: bytes, submitter: str, idempotency_key: str | None = None) -> dict[str, Any]:
         """What `submit` would do with the message; nothing is kept. Raises as `submit` does."""
         value = strict_json.parse(raw)

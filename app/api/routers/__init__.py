@@ -3,7 +3,17 @@
 `ROUTERS` lists them, the slim ones first: what is matched first costs least.
 """
 
-from app.api.routers import acknowledgements, catalogue, documents, events, operations, task_history, task_list, tasks
+from app.api.routers import (
+    acknowledgements,
+    catalogue,
+    documents,
+    events,
+    operations,
+    retry,
+    task_history,
+    task_list,
+    tasks,
+)
 
 ROUTERS = (
     tasks.hot,
@@ -11,6 +21,7 @@ ROUTERS = (
     tasks.router,
     task_list.router,
     task_history.router,
+    retry.router,
     events.router,
     acknowledgements.router,
     catalogue.router,
