@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from app.execution import wishes
 from app.execution.claimer import PENDING_LIMIT, Claimer
 from app.execution.holding import Holding, Recorder, parameters_of
 from app.execution.retry import stop_error
@@ -21,7 +22,7 @@ from app.protocol.task import Task
 from app.resources.manager import ResourceManager
 from app.resources.request import Grant, request_of
 from app.storage.claim import Leases
-from app.storage.errors import Conflict, StorageUnavailable
+from app.storage.errors import StorageUnavailable
 from app.storage.rows import amounts_text
 from app.task_types.registry import Registry
 
@@ -218,21 +219,15 @@ class Dispatcher:
 
         Raises Conflict where its attempt has ended, or another node has taken it, meanwhile.
         """
-
-        def wish(task: Task, now: datetime) -> None:
-            if task.lease_owner is None:
-                raise Conflict
-            task.request_cancel(now, by)
-
         if holding.attempt is None:
             self.let_go(holding)
             await self._recorder.record(
                 holding,
-                wish,
+                wishes.cancel(by),
                 lambda task, now: task.fail(now, Reason.CANCELLED, stop_error(task, Reason.CANCELLED)),
             )
         else:
-            await self._recorder.record(holding, wish)
+            await self._recorder.record(holding, wishes.cancel(by))
             holding.stop.set(Reason.CANCELLED)
 
     async def acknowledge(self, task_id: str, sequence: int) -> bool:
@@ -244,13 +239,8 @@ class Dispatcher:
         if holding is None or holding.lost:
             return False
 
-        def receive(task: Task, now: datetime) -> None:
-            if task.lease_owner is None or sequence <= task.acknowledged:
-                raise Conflict
-            task.acknowledge(now, sequence)
-
         # A caller that goes away must not take a step with it that is half written.
-        await asyncio.shield(self._recorder.record(holding, receive))
+        await asyncio.shield(self._recorder.record(holding, wishes.acknowledge(sequence)))
         return True
 
     def lost(self, task_id: str) -> None:

@@ -15,7 +15,7 @@ def parse_time(text: object) -> datetime:
     """
     if not isinstance(text, str):
         # ValueError: pydantic turns it into an error of the member.
-        raise ValueError("must be a string with an RFC 3339 date-time, such as 2026-01-31T10:00:00Z")  # noqa: TRY004
+        raise ValueError("must be a string with an RFC 3339 date-time, such as 2026-01-31T10:00:00Z")  # noqa: TRY004 - see above
     if not _RFC3339.fullmatch(text):
         if _WITHOUT_ZONE.fullmatch(text):
             raise ValueError("has no time zone: end it with Z or an offset such as +01:00")
