@@ -96,7 +96,7 @@ async def test_two_services_share_the_work_and_the_survivor_takes_over(
     one, two = start_service(**settings), start_service(**settings)
     seen = Evidence()
     async with one.client() as client, two.client() as other:
-        tasks = await asyncio.gather(*(submit(client, "sleep", {"seconds": 0.1}) for _ in range(500)))
+        tasks = await asyncio.gather(*(submit(client, "sleep", {"seconds": 0.1}) for _ in range(150)))
         seen.accepted = set(tasks)
         for task_id in tasks:
             assert (await until_over(other, task_id))["status"] == "Completed"
