@@ -21,6 +21,10 @@ HOT_PLAN = {
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
     "enable_seqscan": "off",
+    # What a node cannot grant is unknown to a generic plan: it expects next to nothing of a claim, and would rather
+    # read and sort the whole backlog (76 ms at 100,000 tasks) than take its head off the index in order (6 ms).
+    "enable_bitmapscan": "off",
+    "enable_sort": "off",
 }
 
 
