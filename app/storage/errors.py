@@ -48,5 +48,4 @@ def is_unavailable(error: BaseException) -> bool:
     if isinstance(error, DBAPIError) and not isinstance(error, InterfaceError):
         cause = error.orig.__cause__ if error.orig is not None else None
         return error.connection_invalidated or (cause is not None and is_unavailable(cause))
-    # asyncpg's complaint about a value that it cannot encode is an InterfaceError too, and a ValueError besides.
-    return isinstance(error, _AWAY) and not isinstance(error, ValueError)
+    return isinstance(error, _AWAY)

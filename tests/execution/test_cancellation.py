@@ -128,6 +128,54 @@ async def test_a_cancel_left_for_a_node_that_dies_is_found_by_its_successor(data
         await other.check_at_rest()
 
 
+async def until_in_line(node: Node, task_id: str, count: int) -> None:
+    """So many wait for their turn to take a step with the task."""
+    turn = node.dispatcher.holdings[task_id].turn
+
+    async def there() -> bool:
+        return len(turn._waiters or ()) == count
+
+    await eventually(there, f"{count} in line")
+
+
+@pytest.mark.parametrize(
+    ("fails", "cancel_first", "reason", "attempts"),
+    [
+        pytest.param(False, False, None, 1, id="done before the cancel"),
+        pytest.param(False, True, None, 1, id="done, though the cancel was recorded first"),
+        pytest.param(True, False, Reason.CANCELLED, 1, id="failed before the cancel: no other attempt"),
+        pytest.param(True, True, Reason.CANCELLED, 1, id="failed after the cancel: no other attempt"),
+    ],
+)
+async def test_cancel_and_end_in_line(
+    database_url: str, stage: Stage, fails: bool, cancel_first: bool, reason: Reason | None, attempts: int
+) -> None:
+    """Both have begun, and wait for their turn; in either order the history stays whole and the cancel is heeded."""
+
+    async def work(parameters: dict[str, Any], context: TaskContext) -> None:
+        await stage.wait_for_go(parameters, context)
+        if fails:
+            raise RuntimeError("no")
+
+    async with open_node(database_url, registry_of({"work": work})) as node:
+        task_id = await node.submit("work", retry={"initial_s": 3600, "max_s": 3600})
+        await stage.until_began(1)
+        task, turn = await node.task(task_id), node.dispatcher.holdings[task_id].turn
+        await turn.acquire()
+        begin = [lambda: asyncio.create_task(node.cancellation.cancel(task, "alice")), stage.go.set]
+        steps = []
+        for number, step in enumerate(begin if cancel_first else begin[::-1], start=1):
+            steps.append(step())
+            await until_in_line(node, task_id, number)
+        turn.release()
+        (cancel,) = [step for step in steps if step is not None]
+        outcome = (await asyncio.gather(cancel, return_exceptions=True))[0]
+        task = await node.reach(task_id)
+        assert (task.reason, task.attempt) == (reason, attempts)
+        assert isinstance(outcome, AlreadyOver) == (not fails and not cancel_first)
+        await node.check_at_rest()
+
+
 async def test_cancel_against_the_end(database_url: str) -> None:
     """Whoever commits first decides; there is one end, and nothing behind it."""
 
