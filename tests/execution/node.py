@@ -40,6 +40,14 @@ QUEUE = AllocationRules(timeout_s=30, max_attempts=3, backoff_initial_s=0.01, ba
 COUNT = AllocationRules(timeout_s=30, max_attempts=3, backoff_initial_s=0.01, backoff_max_s=0.02, when_busy="count")
 
 
+async def a_turn() -> None:
+    """Lets the loop go round once."""
+    loop = asyncio.get_running_loop()
+    turn = loop.create_future()
+    loop.call_soon(turn.set_result, None)
+    await turn
+
+
 class Anything(RootModel[dict[str, Any]]):
     """Any object."""
 

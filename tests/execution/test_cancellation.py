@@ -10,7 +10,7 @@ from app.execution.cancellation import AlreadyOver
 from app.protocol.reasons import Reason
 from app.protocol.states import State
 from app.task_types.context import TaskContext
-from tests.execution.node import Node, Stage, open_node, registry_of
+from tests.execution.node import Node, Stage, a_turn, open_node, registry_of
 from tests.support.waiting import eventually
 
 ONE = {"cpu": 1000}
@@ -181,7 +181,7 @@ async def test_cancel_against_the_end(database_url: str) -> None:
 
     async def quick(parameters: dict[str, Any], context: TaskContext) -> None:
         for _ in range(parameters["turns"]):
-            await asyncio.sleep(0)
+            await a_turn()
         if parameters["fails"]:
             raise RuntimeError("no")
 
@@ -194,7 +194,7 @@ async def test_cancel_against_the_end(database_url: str) -> None:
             parameters = {"turns": draw.randrange(60), "fails": draw.random() < 0.5}
             task_id = await node.submit("quick", parameters, message_id=f"race-{number}")
             for _ in range(draw.randrange(60)):
-                await asyncio.sleep(0)
+                await a_turn()
             try:
                 await node.cancellation.cancel(await node.task(task_id), "alice")
             except AlreadyOver:

@@ -11,7 +11,7 @@ from app.execution.claimer import LEAST_WINDOW
 from app.protocol.reasons import Reason
 from app.protocol.states import State
 from app.task_types.context import TaskContext
-from tests.execution.node import Node, Stage, open_node, registry_of
+from tests.execution.node import Node, Stage, a_turn, open_node, registry_of
 from tests.faults.proxy import Proxy
 from tests.storage.stored import accepted_task
 from tests.support.waiting import eventually
@@ -57,7 +57,7 @@ async def test_a_unit_is_held_by_one_at_a_time(database_url: str) -> None:
         stage.running += 1
         stage.most = max(stage.most, stage.running)
         for _ in range(5):
-            await asyncio.sleep(0)
+            await a_turn()
         stage.running -= 1
 
     capacity = {"cpu": 100_000, "custom.licence": 1000}

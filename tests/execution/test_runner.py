@@ -1,6 +1,5 @@
 """One task from its submission to its end, through every way in which an attempt can end."""
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,7 +10,7 @@ from app.protocol.states import State
 from app.protocol.times import format_time
 from app.task_types.context import TaskContext
 from app.task_types.definition import PermanentError
-from tests.execution.node import Stage, open_node, registry_of
+from tests.execution.node import Stage, a_turn, open_node, registry_of
 from tests.support.waiting import eventually
 
 ATTEMPT = ["ResourcesAllocated", "ExecutionStarted"]
@@ -129,7 +128,7 @@ async def test_progress_is_thinned_and_the_last_is_kept(database_url: str) -> No
     async def count(_parameters: dict[str, Any], context: TaskContext) -> None:
         for step in range(1000):
             context.progress(step / 1000, step=step)
-            await asyncio.sleep(0)
+            await a_turn()
 
     async with open_node(database_url, registry_of({"count": count})) as node:
         task_id = await node.submit("count")
