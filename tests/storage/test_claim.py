@@ -227,3 +227,37 @@ async def test_a_cancel_of_what_nobody_holds_is_a_conflict(store: Store) -> None
     for task in (queued, over):
         with pytest.raises(Conflict):
             await store.leases.want_cancel(task.task_id, "alice")
+
+
+async def test_an_acknowledgement_is_left_for_the_holder_and_the_highest_counts(store: Store) -> None:
+    task = started(accepted_task())
+    await store.put(task)
+    assert [await store.leases.want_acknowledgement(task.task_id, sequence) for sequence in (3, 5, 2)] == [3, 5, 5]
+    assert (await store.leases.extend([task.task_id])).acknowledgements == {task.task_id: 5}
+    # Nobody else touches what is held, and the holder's own writes are still good.
+    assert await store.leases.unheard_acknowledgements(10) == []
+    task.acknowledge(now(), 5)
+    await store.put(task)
+    assert (await store.leases.extend([task.task_id])).acknowledgements == {}
+    assert (await store.row(task.task_id))["acknowledged_sequence"] == 5
+
+
+async def test_an_acknowledgement_that_the_holder_did_not_hear_is_found_when_it_has_let_go(store: Store) -> None:
+    task = started(accepted_task())
+    await store.put(task)
+    await store.leases.want_acknowledgement(task.task_id, 4)
+    task.complete(now(), "{}", {})
+    await store.put(task)
+    ((found, sequence),) = await store.leases.unheard_acknowledgements(10)
+    assert (found.task_id, sequence) == (task.task_id, 4)
+    found.acknowledge(now(), sequence)
+    await store.put(found)
+    assert await store.leases.unheard_acknowledgements(10) == []
+    await store.check_whole([task.task_id])
+
+
+async def test_an_acknowledgement_of_what_nobody_holds_is_a_conflict(store: Store) -> None:
+    task = accepted_task()
+    await store.put(task)
+    with pytest.raises(Conflict):
+        await store.leases.want_acknowledgement(task.task_id, 1)
