@@ -83,13 +83,29 @@ class Item(NamedTuple):
     hash: str
 
 
+def chained(  # noqa: PLR0913, PLR0917 - exactly what a hash covers
+    previous_hash: str,
+    task_id: str,
+    sequence: int,
+    name: str,
+    sender: str,
+    recipient: str,
+    recorded_at: datetime,
+    status: str,
+    message: str,
+) -> str:
+    """The hash of an item with these fields."""
+    digest = sha256(message.encode()).hexdigest()
+    return sha256(
+        f"{previous_hash}\n{task_id}\n{sequence}\n{name}\n{sender}\n{recipient}\n"
+        f"{format_time(recorded_at)}\n{status}\n{digest}".encode()
+    ).hexdigest()
+
+
 def link(task_id: str, item: Item) -> str:
     """The hash that `item` has to carry; its own `hash` is not looked at."""
-    digest = sha256(item.message.encode()).hexdigest()
-    return sha256(
-        f"{item.previous_hash}\n{task_id}\n{item.sequence}\n{item.name}\n{item.sender}\n{item.recipient}\n"
-        f"{format_time(item.recorded_at)}\n{item.status}\n{digest}".encode()
-    ).hexdigest()
+    sequence, name, sender, recipient, recorded_at, status, message, previous_hash, _ = item
+    return chained(previous_hash, task_id, sequence, name, sender, recipient, recorded_at, status, message)
 
 
 def first_break(task_id: str, items: Iterable[Item]) -> int | None:

@@ -73,7 +73,12 @@ def to_wire(amounts: Amounts) -> dict[str, Any]:
 
 def resources_of(amounts: Amounts) -> Resources:
     """Amounts as a vector. They come from a checked request: nothing is checked again."""
-    wire = to_wire(amounts)
+    return _resources_of(tuple(amounts.items()))
+
+
+@lru_cache(maxsize=1024)
+def _resources_of(amounts: tuple[tuple[str, int], ...]) -> Resources:
+    wire = to_wire(dict(amounts))
     return Resources.model_construct(
         cpu=wire.get("cpu", 0),
         memory_mb=wire.get("memory_mb", 0),

@@ -10,7 +10,7 @@ from datetime import datetime
 from json.encoder import encode_basestring as quote
 from typing import Any
 
-from app.protocol.history import GENESIS, ROUTES, Item, MessageName, link
+from app.protocol.history import GENESIS, ROUTES, Item, MessageName, chained
 from app.protocol.messages import RetryPolicy
 from app.protocol.reasons import Reason
 from app.protocol.resources import Amounts
@@ -267,9 +267,9 @@ class Task:
         self.sequence += 1
         self.updated_at = now
         sender, recipient = ROUTES[name]
-        item = Item(self.sequence, name, sender, recipient, now, self.state, message, self.head_hash, "")
-        self.head_hash = link(self.task_id, item)
-        self._items.append(Item(*item[:-1], self.head_hash))
+        previous, state, sequence = self.head_hash, self.state, self.sequence
+        self.head_hash = chained(previous, self.task_id, sequence, name, sender, recipient, now, state, message)
+        self._items.append(Item(sequence, name, sender, recipient, now, state, message, previous, self.head_hash))
 
     def status_json(self, waiting_json: str | None = None) -> str:
         """The task_status message as it stands; `waiting_json` is a fresher account of why it waits."""

@@ -1,8 +1,9 @@
 """A task as a row and back: the one place that knows in which column each member stands."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy import RowMapping
@@ -16,11 +17,11 @@ from app.protocol.task import Task
 
 
 class Field(NamedTuple):
-    """A column, its type in Postgres, and how its value is read off a task."""
+    """A column, its type in Postgres, and the member of Task that it holds; None where its value is worked out."""
 
     column: str
     type: str
-    read: Callable[[Task], Any]
+    member: str | None
 
 
 def amounts_text(amounts: Amounts) -> str:
@@ -44,62 +45,67 @@ def _retry(text: str) -> RetryPolicy:
 
 
 IDENTITY = (
-    Field("message_id", "text", lambda t: t.message_id),
-    Field("idempotency_key", "text", lambda t: t.idempotency_key),
-    Field("content_digest", "bytea", lambda t: t.content_digest),
-    Field("submitter", "text", lambda t: t.submitter),
-    Field("type", "text", lambda t: t.type),
-    Field("priority", "smallint", lambda t: t.priority),
-    Field("submission", "json", lambda t: t.submission),
-    Field("deadline", "timestamptz", lambda t: t.deadline),
-    Field("labels", "jsonb", lambda t: json_text(t.labels) if t.labels else "{}"),
-    Field("requested", "json", lambda t: amounts_text(t.requested)),
-    Field("shape", "text", lambda t: amounts_text(t.requested)),
-    Field("timeout_s", "double precision", lambda t: t.timeout_s),
-    Field("retry", "json", lambda t: _retry_text(t.retry)),
-    Field("submitted_at", "timestamptz", lambda t: t.submitted_at),
-    Field("retry_of", "uuid", lambda t: t.retry_of),
+    Field("message_id", "text", "message_id"),
+    Field("idempotency_key", "text", "idempotency_key"),
+    Field("content_digest", "bytea", "content_digest"),
+    Field("submitter", "text", "submitter"),
+    Field("type", "text", "type"),
+    Field("priority", "smallint", "priority"),
+    Field("submission", "json", "submission"),
+    Field("deadline", "timestamptz", "deadline"),
+    Field("timeout_s", "double precision", "timeout_s"),
+    Field("submitted_at", "timestamptz", "submitted_at"),
+    Field("retry_of", "uuid", "retry_of"),
+    # Worked out by identity_of, in this order.
+    Field("labels", "jsonb", None),
+    Field("requested", "json", None),
+    Field("shape", "text", None),
+    Field("retry", "json", None),
 )
 """Written once, when the task is new."""
 
 STANDING = (
-    Field("state", "text", lambda t: t.state.value),
-    Field("version", "integer", lambda t: t.version),
-    Field("attempt", "integer", lambda t: t.attempt),
-    Field("allocation_attempts", "integer", lambda t: t.allocation_attempts),
-    Field("progress", "double precision", lambda t: t.progress),
-    Field("progress_details", "json", lambda t: t.progress_details_json),
-    Field("reason", "text", lambda t: t.reason and t.reason.value),
-    Field("error", "json", lambda t: t.error_json),
-    Field("result", "json", lambda t: t.result_json),
-    Field("waiting", "json", lambda t: t.waiting_json),
-    Field("allocated", "json", lambda t: amounts_text(t.allocated)),
-    Field("used", "json", lambda t: json_text(t.used) if t.used else "{}"),
-    Field("run_at", "timestamptz", lambda t: t.run_at),
-    Field("started_at", "timestamptz", lambda t: t.started_at),
-    Field("finished_at", "timestamptz", lambda t: t.finished_at),
-    Field("updated_at", "timestamptz", lambda t: t.updated_at),
-    Field("cancel_requested_at", "timestamptz", lambda t: t.cancel_requested_at),
-    Field("acknowledged_sequence", "integer", lambda t: t.acknowledged),
-    Field("sequence", "integer", lambda t: t.sequence),
-    Field("head_hash", "text", lambda t: t.head_hash),
-    Field("lease_owner", "text", lambda t: t.lease_owner),
+    Field("state", "text", "state"),
+    Field("version", "integer", "version"),
+    Field("attempt", "integer", "attempt"),
+    Field("allocation_attempts", "integer", "allocation_attempts"),
+    Field("progress", "double precision", "progress"),
+    Field("progress_details", "json", "progress_details_json"),
+    Field("reason", "text", "reason"),
+    Field("error", "json", "error_json"),
+    Field("result", "json", "result_json"),
+    Field("waiting", "json", "waiting_json"),
+    Field("run_at", "timestamptz", "run_at"),
+    Field("started_at", "timestamptz", "started_at"),
+    Field("finished_at", "timestamptz", "finished_at"),
+    Field("updated_at", "timestamptz", "updated_at"),
+    Field("cancel_requested_at", "timestamptz", "cancel_requested_at"),
+    Field("acknowledged_sequence", "integer", "acknowledged"),
+    Field("sequence", "integer", "sequence"),
+    Field("head_hash", "text", "head_hash"),
+    Field("lease_owner", "text", "lease_owner"),
+    # Worked out by standing_of, in this order.
+    Field("allocated", "json", None),
+    Field("used", "json", None),
 )
 """Written with every change."""
 
-_READERS = tuple(field.read for field in STANDING)
-_IDENTITY_READERS = tuple(field.read for field in IDENTITY)
+# One call for all members: reading them one by one took a third of the journal's time in Python.
+_standing_members = attrgetter(*(field.member for field in STANDING if field.member))
+_identity_members = attrgetter(*(field.member for field in IDENTITY if field.member))
 COLUMNS = ", ".join(["task_id", *(field.column for field in (*IDENTITY, *STANDING))])
 
 
 def standing_of(task: Task) -> tuple[Any, ...]:
     """The values of STANDING, in order, as they are now."""
-    return tuple([read(task) for read in _READERS])
+    return (*_standing_members(task), amounts_text(task.allocated), json_text(task.used) if task.used else "{}")
 
 
 def identity_of(task: Task) -> tuple[Any, ...]:
     """The values of IDENTITY, in order."""
-    return tuple([read(task) for read in _IDENTITY_READERS])
+    requested = amounts_text(task.requested)
+    labels = json_text(task.labels) if task.labels else "{}"
+    return (*_identity_members(task), labels, requested, requested, _retry_text(task.retry))
 
 
 def task_of(row: Mapping[str, Any] | RowMapping) -> Task:

@@ -8,6 +8,7 @@ Labels never hold what a client chooses freely, so the number of series is bound
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from time import monotonic
 
 from prometheus_client import (
@@ -69,6 +70,10 @@ class Metrics:
         self._observers: list[Observer] = []
         self._define_task_metrics()
         self._define_journal_metrics()
+        # The library looks labels up under a lock; there are few of them, so what was found is remembered.
+        self._submissions_of = cache(self._submissions.labels)
+        self._finished_of = cache(self._finished.labels)
+        self._execution_time_of = cache(self._execution_time.labels)
         Info(f"{PREFIX}_build", "The version that runs.", registry=self.registry).info({"version": version})
         self.registry.register(_Observed(self._observers, self._errors))
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
@@ -136,11 +141,11 @@ class Metrics:
 
         `kind` is the task type where it is one of this service's own, never a name that only the client knows.
         """
-        self._submissions.labels(outcome, kind).inc()
+        self._submissions_of(outcome, kind).inc()
 
     def attempt_ended(self, kind: str, seconds: float) -> None:
         """One attempt of this kind of task came to its outcome after so many seconds."""
-        self._execution_time.labels(kind).observe(seconds)
+        self._execution_time_of(kind).observe(seconds)
 
     def started(self, seconds_since_submission: float) -> None:
         """A task's first attempt starts."""
@@ -148,7 +153,7 @@ class Metrics:
 
     def finished(self, state: str, reason: str = "") -> None:
         """One task reached a terminal state. A cancel and a rejection are no errors of the service."""
-        self._finished.labels(state, reason).inc()
+        self._finished_of(state, reason).inc()
         if state != "Rejected":
             self._errors.count(monotonic(), is_error=state == "Failed" and reason != "cancelled")
 
