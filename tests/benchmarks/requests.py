@@ -12,9 +12,13 @@ ECHOED = {"greeting": "hello", "numbers": [1, 2, 3], "ratio": 0.5}
 _PLACE = "00000000-000000000"
 
 
-def submissions(path: str, token: str) -> Iterator[bytes]:
+GATE: dict[str, object] = {"custom": {"gate": 1}}
+"""A unit of which the service has one: while it is taken, tasks that ask for it are stored and wait."""
+
+
+def submissions(path: str, token: str, resources: dict[str, object] | None = None) -> Iterator[bytes]:
     """POSTs of the protocol's submit_task message for an `echo` task, each with a message_id of its own."""
-    body = json.dumps(message(_PLACE))
+    body = json.dumps(message(_PLACE, resources))
     head = (
         f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -25,13 +29,24 @@ def submissions(path: str, token: str) -> Iterator[bytes]:
         yield b"%b%s-%09d%b" % (first, run.encode(), number, last)
 
 
-def message(message_id: str) -> dict[str, object]:
+def message(message_id: str, resources: dict[str, object] | None = None) -> dict[str, object]:
     """One submit_task message."""
+    specification: dict[str, object] = {"type": "echo", "parameters": ECHOED}
+    if resources is not None:
+        specification["resources"] = resources
     return {
         "type": "submit_task",
         "header": {"message_id": message_id, "timestamp": format_time(datetime.now(UTC))},
-        "body": {"task_specification": {"type": "echo", "parameters": ECHOED}, "priority": 1},
+        "body": {"task_specification": specification, "priority": 1},
     }
+
+
+def gatekeeper() -> dict[str, object]:
+    """A task that takes the gate and keeps it for an hour."""
+    keeper = message("gatekeeper")
+    specification = {"type": "sleep", "parameters": {"seconds": 3600}, "resources": GATE}
+    keeper["body"] = {"task_specification": specification, "priority": 0}
+    return keeper
 
 
 class StatusRequests:

@@ -9,7 +9,7 @@ from tests.benchmarks.amounts import CLIENTS, CONNECTIONS, LIGHT_PER_S, Amounts
 from tests.benchmarks.figures import Figures
 from tests.benchmarks.load import Journeys, flood, to_completion, trickle
 from tests.benchmarks.processes import BareEndpoint, ProcessorTime
-from tests.benchmarks.requests import submissions
+from tests.benchmarks.requests import GATE, gatekeeper, submissions
 from tests.benchmarks.stored import Stored
 from tests.support.service import Service
 
@@ -51,13 +51,13 @@ class Bench:
         return {**figures, "processor_us": self._bare_time.since(self._amounts.flood)}
 
     async def _flood(self) -> Figures:
-        """Answers a second, and tasks a second until the last of them is committed as Completed."""
+        """Tasks a second until the last of them is committed as Completed; and how long the answers took meanwhile."""
         self._service_time.since()
         begin = perf_counter()
-        submitted = await flood(self._service.port, self._to_service, CONNECTIONS, self._amounts.flood)
+        answered = await flood(self._service.port, self._to_service, CONNECTIONS, self._amounts.flood)
         completed = {"per_s": round(self._amounts.flood / (await self._stored.idle() - begin))}
         taken = self._service_time.since(self._amounts.flood)
-        return {"submit": submitted, "flood": {**completed, "processor_us": taken}}
+        return {"flood": {**answered, **completed, "processor_us": taken}}
 
     async def _to_completion(self, *, held: bool) -> Figures:
         self._service_time.since()
@@ -78,6 +78,23 @@ async def in_turns(bare: BareEndpoint, service: Service, url: str, amounts: Amou
     """The rounds on a running service, whose database is looked into meanwhile."""
     async with looking_into(url) as stored:
         return await Bench(bare, service, stored, amounts).rounds()
+
+
+async def submit_alone(bare: BareEndpoint, service: Service, amounts: Amounts) -> list[Figures]:
+    """Answers a second where no task is executed meanwhile: each asks for a unit that is taken, and is stored."""
+    token = service.token("bench", "submitter")
+    with service.blocking_client("bench") as client:
+        client.post("/v1/tasks", json=gatekeeper()).raise_for_status()
+    to_bare = submissions(bare.path, token, GATE)
+    to_service = submissions("/v1/tasks", token, GATE)
+    time = ProcessorTime(service.process_id)
+    rounds = []
+    for count in (amounts.warm_up, *[amounts.flood] * amounts.rounds):
+        empty = await flood(bare.port, to_bare, CONNECTIONS, count)
+        time.since()
+        stored = await flood(service.port, to_service, CONNECTIONS, count)
+        rounds.append({"beside": empty, "submit": {**stored, "processor_us": time.since(count)}})
+    return rounds[1:]
 
 
 async def store(url: str, count: int) -> None:
