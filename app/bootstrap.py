@@ -5,6 +5,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from app.api.service import Service
@@ -207,6 +208,8 @@ class _Assembly:
 
     def _observe(self) -> Observation:
         return Observation(
+            queue_age_seconds=self.dispatcher.queue_age_s(datetime.now(UTC)),
+            database_connections=self._database.connections(),
             waiting={"resources": self.manager.waiting_count},
             running=self.manager.running_count,
             allocated=_flat(to_wire(self.manager.allocated)),
@@ -276,7 +279,6 @@ def _backends(settings: Settings, registry: Registry) -> dict[str, Backend]:
             settings.execution.warm_processes,
             grace_s,
             limit,
-            variables=("TASK_EXECUTOR_SOURCES_FILE",),
         ),
     }
 

@@ -185,6 +185,11 @@ class Dispatcher:
     def _run_attempt(self, holding: Holding, grant: Grant) -> None:
         holding.attempt = asyncio.create_task(self._run(holding, grant))
 
+    def queue_age_s(self, now: datetime) -> float:
+        """How long the oldest of the tasks that wait here has waited, in seconds; 0 where none waits."""
+        waiting = (holding.task.submitted_at for holding in self.holdings.values() if holding.attempt is None)
+        return max(0.0, (now - min(waiting, default=now)).total_seconds())
+
     def released(self, holding: Holding) -> None:
         """An attempt is over: its resources are free for others."""
         self._manager.release(holding.task.task_id, self._clock(), ran_to_end=holding.stop.reason is None)

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
-from sqlalchemy import make_url
+from sqlalchemy import AsyncAdaptedQueuePool, make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from app.storage.errors import StorageUnavailable, is_unavailable
@@ -62,6 +62,12 @@ class Database:
             if is_unavailable(error):
                 raise StorageUnavailable(str(error)) from error
             raise
+
+    def connections(self) -> dict[str, int]:
+        """How many of the pool's connections are in use, and how many lie ready."""
+        pool = self.engine.pool
+        assert isinstance(pool, AsyncAdaptedQueuePool), "what an asynchronous engine has unless told otherwise"
+        return {"used": pool.checkedout(), "free": pool.checkedin()}
 
     async def close(self) -> None:
         """Closes the pool."""
