@@ -3,7 +3,7 @@
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +24,7 @@ from app.execution.runner import Runner
 from app.execution.upkeep import AllocationRules, AllocationTimeouts, Heartbeat, Rescuer
 from app.protocol.history import Item
 from app.protocol.messages import RetryPolicy
-from app.protocol.resources import Resources, to_wire
+from app.protocol.resources import Amounts, Resources
 from app.protocol.task import Task
 from app.resources.discovery import configured, discover
 from app.resources.manager import ResourceManager
@@ -114,7 +114,9 @@ class _Assembly:
         self.manager = ResourceManager(capacity.amounts())
         self.watch = Watch()
         self.news = News(database, self._heard)
-        self.journal = Journal(database, lease_s=execution.lease_s, observe=metrics.journal_commit)
+        self.journal = Journal(
+            database, lease_s=execution.lease_s, observe=metrics.journal_commit, conflicted=metrics.journal_conflict
+        )
         self.reader = StatusReader(database)
         self.queries = Queries(database)
         self.nodes = Nodes(database, node_id=node_id, lease_s=execution.lease_s)
@@ -212,8 +214,8 @@ class _Assembly:
             database_connections=self._database.connections(),
             waiting={"resources": self.manager.waiting_count},
             running=self.manager.running_count,
-            allocated=_flat(to_wire(self.manager.allocated)),
-            capacity=_flat(to_wire(self.manager.capacity)),
+            allocated=_units(self.manager.allocated),
+            capacity=_units(self.manager.capacity),
         )
 
 
@@ -293,8 +295,6 @@ def _allocation_rules(execution: ExecutionSettings) -> AllocationRules:
     )
 
 
-def _flat(wire: dict[str, object]) -> dict[str, float]:
-    custom = wire.pop("custom", {})
-    assert isinstance(custom, dict)
-    units: Iterable[tuple[str, object]] = [*wire.items(), *((f"custom.{name}", n) for name, n in custom.items())]
-    return {unit: float(str(number)) for unit, number in units}
+def _units(amounts: Amounts) -> dict[str, float]:
+    """Whole units in place of thousandths."""
+    return {unit: thousandths / 1000 for unit, thousandths in amounts.items()}

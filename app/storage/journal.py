@@ -35,11 +35,19 @@ Committed = Callable[[list[tuple[Task, Sequence[Item]]]], None]
 class Journal:
     """See the module's docstring. One instance a process; `on_commit` hears of every batch that was written."""
 
-    def __init__(self, database: Database, *, lease_s: float, observe: Callable[[int, float], None]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        lease_s: float,
+        observe: Callable[[int, float], None],
+        conflicted: Callable[[int], None] = lambda _changes: None,
+    ) -> None:
         self._database = database
         self._connection = database.dedicated()
         self._lease_s = lease_s
         self._observe = observe
+        self._conflicted = conflicted
         self._batcher: Batcher[Entry, None] = Batcher(self._write, MAX_BATCH)
         self._listeners: list[Committed] = []
 
@@ -123,6 +131,8 @@ class Journal:
             if fold.task.task_id not in written:
                 refusal = DuplicateMessage() if fold.guard is None else Conflict()
                 _answer(fold, answers, refusal)
+        if refused := sum(fold.guard is not None and fold.task.task_id not in written for fold in folds):
+            self._conflicted(refused)
         if written:
             self._announce([(fold.task, fold.items) for fold in folds if fold.task.task_id in written])
 

@@ -137,7 +137,7 @@ class Metrics:
         )
 
     def submission(self, outcome: str, kind: str = "") -> None:
-        """One task message: "accepted", "rejected", "replayed", "conflict" or "refused" (quota, overload, drain).
+        """One task message, which is kept as a task: "accepted" or "rejected".
 
         `kind` is the task type where it is one of this service's own, never a name that only the client knows.
         """
