@@ -13,7 +13,7 @@ from app.api.problems import KNOWN, problem_response
 from app.api.routers import HOT, ROUTERS
 from app.api.routing import SlimRoute
 from app.api.security_headers import SecurityHeaders
-from app.bootstrap import running_service
+from app.bootstrap.runtime import running_service
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
 from app.version import VERSION

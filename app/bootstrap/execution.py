@@ -1,0 +1,91 @@
+"""The execution of a service: what runs tasks here, and what keeps the leases honest."""
+
+import time
+from contextlib import AsyncExitStack
+
+from app.bootstrap.storage import Storage
+from app.execution.backends.asyncio_ import AsyncioBackend
+from app.execution.backends.backend import Backend
+from app.execution.backends.process import ProcessBackend
+from app.execution.dispatcher import Dispatcher
+from app.execution.holding import Recorder
+from app.execution.periodic import Periodic
+from app.execution.runner import Runner
+from app.execution.upkeep import AllocationRules, AllocationTimeouts, Heartbeat, Rescuer
+from app.protocol.resources import Resources
+from app.resources.discovery import configured, discover
+from app.resources.manager import ResourceManager
+from app.settings import ExecutionSettings, Settings
+from app.task_types.registry import Registry
+from app.telemetry.metrics import Metrics
+
+ALLOCATION_CHECK_S = 0.25
+
+
+class Execution:
+    """The Resource Manager, the dispatcher, the runner with its backends, and their upkeep."""
+
+    def __init__(
+        self, settings: Settings, registry: Registry, storage: Storage, metrics: Metrics, capacity: Resources
+    ) -> None:
+        self._lease_s = settings.execution.lease_s
+        self.manager = ResourceManager(capacity.amounts())
+        recorder = Recorder(storage.journal)
+        self.dispatcher = Dispatcher(storage.leases, self.manager, registry, recorder, clock=time.time)
+        self._backends = _backends(settings, registry)
+        self.runner = Runner(
+            recorder,
+            self._backends,
+            node_id=storage.node_id,
+            released=self.dispatcher.released,
+            observe=metrics.attempt_ended,
+        )
+        self.heartbeat = Heartbeat(storage.leases, self.dispatcher)
+        self.rescuer = Rescuer(storage.leases, storage.journal, self.dispatcher, rescued=metrics.lease_rescue)
+        self.timeouts = AllocationTimeouts(
+            self.dispatcher, self.manager, recorder, _allocation_rules(settings.execution), clock=time.time
+        )
+
+    async def start_backends(self, stack: AsyncExitStack) -> None:
+        """Starts the backends and registers their end."""
+        for backend in {id(backend): backend for backend in self._backends.values()}.values():
+            await backend.start()
+            stack.push_async_callback(backend.close)
+
+    def periodics(self) -> list[Periodic]:
+        """What has to be repeated."""
+        return [
+            Periodic("heartbeat", self._lease_s / 3, self.heartbeat.beat),
+            Periodic("rescue", min(1.0, self._lease_s / 3), self.rescuer.rescue),
+            Periodic("allocation time-outs", ALLOCATION_CHECK_S, self.timeouts.check),
+        ]
+
+
+def capacity_of(execution: ExecutionSettings) -> Resources:
+    """What this node has, as discovered or as set. Raises CapacityError."""
+    found = discover()
+    return found if execution.capacity is None else configured(execution.capacity, found)
+
+
+def _backends(settings: Settings, registry: Registry) -> dict[str, Backend]:
+    limit, grace_s = settings.tasks.max_result_bytes, settings.execution.cancel_grace_s
+    in_process = [kind for kind in registry if kind.runs_in == "process"]
+    return {
+        "asyncio": AsyncioBackend(grace_s, limit),
+        "process": ProcessBackend(
+            list(dict.fromkeys(kind.module for kind in in_process)),
+            settings.execution.warm_processes,
+            grace_s,
+            limit,
+        ),
+    }
+
+
+def _allocation_rules(execution: ExecutionSettings) -> AllocationRules:
+    return AllocationRules(
+        timeout_s=execution.allocation_timeout_s,
+        max_attempts=execution.allocation_max_attempts,
+        backoff_initial_s=execution.backoff_initial_s,
+        backoff_max_s=execution.backoff_max_s,
+        when_busy=execution.when_busy,
+    )

@@ -1,0 +1,168 @@
+"""The whole service: every room built, wired to the others, started, and taken down in the reverse order."""
+
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+
+from app.api.service import Service
+from app.bootstrap.delivery import Delivery
+from app.bootstrap.execution import Execution, capacity_of
+from app.bootstrap.security import verifier_of
+from app.bootstrap.storage import Storage, open_database
+from app.execution.cancellation import Cancellation
+from app.execution.periodic import Periodic
+from app.protocol.history import Item
+from app.protocol.messages import RetryPolicy
+from app.protocol.resources import Amounts
+from app.protocol.task import Task
+from app.settings import Settings
+from app.storage.errors import StorageUnavailable
+from app.storage.listen import News
+from app.submission.handler import SubmissionHandler
+from app.submission.retry import Retry
+from app.task_types.registry import Registry, load
+from app.telemetry.metrics import Metrics, Observation
+from app.telemetry.task_events import TaskObserver
+
+logger = logging.getLogger("app.bootstrap")
+
+DAY_S = 24 * 3600.0
+
+
+@asynccontextmanager
+async def running_service(settings: Settings, metrics: Metrics) -> AsyncIterator[Service]:
+    """A running service; taken down in the reverse order, attempts first.
+
+    Raises what stops a start, each with one sentence: EmbeddedPostgresError, DataDirectoryInUse, SchemaMismatch,
+    UnfitDatabase, StorageUnavailable, TaskTypeError, KeyConfigurationError.
+    """
+    async with AsyncExitStack() as stack:
+        registry = load(settings.tasks.task_types)
+        verifier = verifier_of(settings)
+        capacity = capacity_of(settings.execution)
+        storage = Storage(await open_database(settings.storage, stack), settings, metrics)
+        execution = Execution(settings, registry, storage, metrics, capacity)
+        delivery = Delivery(storage, execution, settings.execution.lease_s)
+        runtime = Runtime(settings, storage, execution, delivery, metrics)
+        submission = _submission(settings, registry, storage, execution)
+        await runtime.start(stack)
+        service = Service(
+            registry=registry,
+            verifier=verifier,
+            submission=submission,
+            reader=storage.reader,
+            queries=storage.queries,
+            cancellation=Cancellation(
+                execution.dispatcher, storage.leases, storage.journal, storage.reader, tell=runtime.news.tell
+            ),
+            retry=Retry(submission),
+            acknowledgements=delivery.acknowledgements,
+            follower=delivery.follower,
+            streams=delivery.streams,
+            manager=execution.manager,
+            nodes=storage.nodes,
+            watch=delivery.watch,
+            metrics=metrics,
+            database=storage.database,
+            node_id=storage.node_id,
+            max_body_bytes=settings.server.max_body_bytes,
+            ready=True,
+        )
+        try:
+            yield service
+        finally:
+            service.ready = False
+
+
+class Runtime:
+    """What ties the rooms together while the service runs: commits and news go to those who wait for them."""
+
+    def __init__(
+        self, settings: Settings, storage: Storage, execution: Execution, delivery: Delivery, metrics: Metrics
+    ) -> None:
+        self._settings = settings
+        self._storage = storage
+        self._execution = execution
+        self._delivery = delivery
+        self._observer = TaskObserver(metrics)
+        self.news = News(storage.database, self._heard)
+        storage.journal.on_commit(self._committed)
+        metrics.observe_with(self._observe)
+
+    async def start(self, stack: AsyncExitStack) -> None:
+        """Starts everything; registers its end. What is started last is ended first."""
+        storage, execution = self._storage, self._execution
+        storage.close_with(stack)
+        await execution.start_backends(stack)
+        self.news.start()
+        stack.push_async_callback(self.news.close)
+        await self._report()
+        stack.push_async_callback(self._leave)
+        if storage.embedded:
+            # One data directory, one server, one node: whoever held these is dead. Before the first claim, which
+            # takes leases in the same name.
+            await execution.rescuer.recover_own()
+        execution.dispatcher.start(execution.runner)
+        for periodic in (*execution.periodics(), *self._delivery.periodics(), *self._periodics()):
+            periodic.start()
+            stack.push_async_callback(periodic.close)
+        # Before the heartbeats end: what drains still needs its leases.
+        stack.push_async_callback(execution.dispatcher.drain, self._settings.execution.drain_s)
+
+    def _periodics(self) -> list[Periodic]:
+        return [
+            Periodic("node report", self._settings.execution.lease_s / 3, self._report),
+            Periodic("history partitions", DAY_S, self._storage.prepare_history),
+        ]
+
+    def _committed(self, changes: list[tuple[Task, Sequence[Item]]]) -> None:
+        for task, items in changes:
+            self._observer.committed(task, items)
+        ids = [task.task_id for task, _ in changes]
+        self._delivery.watch.changed(ids)
+        self.news.tell(ids)
+
+    def _heard(self, task_ids: frozenset[str] | None) -> None:
+        self._delivery.watch.changed(task_ids)
+        self._execution.dispatcher.look()
+
+    async def _report(self) -> None:
+        self.news.alone = await self._storage.nodes.report(self._execution.manager.snapshot()) == 0
+        await self._execution.dispatcher.share(alone=self.news.alone)
+
+    async def _leave(self) -> None:
+        try:
+            await self._storage.nodes.leave()
+        except StorageUnavailable:
+            # The others see the entry run out.
+            logger.warning("the database is away: this node's entry is left to run out")
+
+    def _observe(self) -> Observation:
+        manager = self._execution.manager
+        return Observation(
+            queue_age_seconds=self._execution.dispatcher.queue_age_s(datetime.now(UTC)),
+            database_connections=self._storage.database.connections(),
+            waiting={"resources": manager.waiting_count},
+            running=manager.running_count,
+            allocated=_units(manager.allocated),
+            capacity=_units(manager.capacity),
+        )
+
+
+def _submission(settings: Settings, registry: Registry, storage: Storage, execution: Execution) -> SubmissionHandler:
+    manager, dispatcher = execution.manager, execution.dispatcher
+    return SubmissionHandler(
+        storage.journal,
+        storage.queries,
+        registry,
+        dispatcher,
+        capacity=lambda: manager.capacity,
+        starts_at_once=dispatcher.starts_at_once,
+        retry=RetryPolicy(initial_s=settings.execution.backoff_initial_s, max_s=settings.execution.backoff_max_s),
+    )
+
+
+def _units(amounts: Amounts) -> dict[str, float]:
+    """Whole units in place of thousandths."""
+    return {unit: thousandths / 1000 for unit, thousandths in amounts.items()}

@@ -1,0 +1,97 @@
+"""The storage of a service: its database, checked, and everything that reads and writes it."""
+
+import secrets
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.settings import Settings, StorageSettings
+from app.storage import guard, migrations
+from app.storage.claim import Leases
+from app.storage.database import Database
+from app.storage.embedded import EmbeddedPostgres
+from app.storage.journal import Journal
+from app.storage.nodes import Nodes
+from app.storage.queries import Heads, Queries, StatusReader
+from app.telemetry.metrics import Metrics
+
+HISTORY_WEEKS_AHEAD = 4
+
+
+@dataclass(frozen=True, slots=True)
+class OpenDatabase:
+    """A database that is fit to serve. `embedded` says that it is this data directory's own, and this its only node."""
+
+    database: Database
+    node_id: str
+    embedded: bool
+
+
+async def open_database(storage: StorageSettings, stack: AsyncExitStack) -> OpenDatabase:
+    """The database, with the embedded server started where no other is configured.
+
+    Raises EmbeddedPostgresError, DataDirectoryInUse, SchemaMismatch, UnfitDatabase, StorageUnavailable.
+    """
+    embedded = storage.database_url is None
+    url, node_id = await _url_and_node(storage, stack)
+    database = Database(url, pool_size=storage.database_pool)
+    stack.push_async_callback(database.close)
+    await guard.check_version(database)
+    if not storage.unsafe_database:
+        await guard.check_durability(database)
+    await migrations.check(database)
+    await guard.prepare_history(database, HISTORY_WEEKS_AHEAD)
+    return OpenDatabase(database, node_id, embedded)
+
+
+class Storage:
+    """What stands on the database."""
+
+    def __init__(self, opened: OpenDatabase, settings: Settings, metrics: Metrics) -> None:
+        lease_s = settings.execution.lease_s
+        self.database = database = opened.database
+        self.node_id = opened.node_id
+        self.embedded = opened.embedded
+        self.journal = Journal(
+            database, lease_s=lease_s, observe=metrics.journal_commit, conflicted=metrics.journal_conflict
+        )
+        self.reader = StatusReader(database)
+        self.queries = Queries(database)
+        self.heads = Heads(database)
+        self.nodes = Nodes(database, node_id=opened.node_id, lease_s=lease_s)
+        self.leases = Leases(database, node_id=opened.node_id, lease_s=lease_s)
+
+    def close_with(self, stack: AsyncExitStack) -> None:
+        """Registers the end of what holds connections of its own."""
+        for closing in (self.journal.close, self.reader.close, self.leases.close):
+            stack.push_async_callback(closing)
+
+    async def prepare_history(self) -> None:
+        """Partitions of history for the weeks to come. For repetition."""
+        await guard.prepare_history(self.database, HISTORY_WEEKS_AHEAD)
+
+
+async def _url_and_node(storage: StorageSettings, stack: AsyncExitStack) -> tuple[str, str]:
+    if storage.database_url is not None:
+        return storage.database_url, _new_node_id()
+    server = EmbeddedPostgres(storage.data_dir)
+    url = await server.start()
+    stack.push_async_callback(server.stop)
+    await migrations.upgrade(url)
+    return url, _own_node_id(storage.data_dir / "node-id")
+
+
+def _new_node_id() -> str:
+    return f"node-{secrets.token_hex(4)}"
+
+
+def _own_node_id(path: Path) -> str:
+    """The name under which this data directory's node has always gone."""
+    known = path.read_text().strip() if path.exists() else ""
+    if known:
+        return known
+    # A file that a crash has left empty counts as none. Whole or not there: renamed when written.
+    draft = path.with_suffix(".new")
+    draft.write_text(_new_node_id())
+    draft.replace(path)
+    return path.read_text().strip()
