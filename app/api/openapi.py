@@ -17,6 +17,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json
 from app.api import documented, examples
 from app.api.policies import POLICIES, Open
 from app.api.schemas import ANSWERS, REQUESTS
+from app.protocol.roles import Permission
 from app.task_types.definition import TaskType
 from app.task_types.registry import BUILT_IN, Registry
 
@@ -26,6 +27,7 @@ SECURITY_SCHEME = "token"
 TAGS = [
     {"name": "Tasks", "description": "Submit work, see how it goes, take its result."},
     {"name": "Catalogue", "description": "What can be submitted, and what there is to run it on."},
+    {"name": "Administration", "description": "For admins: limits, nodes, and what is to be done by hand."},
     {"name": "Operations", "description": "For operators and their monitoring."},
 ]
 DESCRIPTION = """\
@@ -110,9 +112,11 @@ def _operations(document: Document) -> Iterable[tuple[str, str, Document]]:
 
 def _apply_policy(operation: Document, method: str, path: str) -> None:
     """Says who may call, and what who may not is told; the answers in the order of their numbers."""
-    if not isinstance(POLICIES[method, path], Open):
+    policy = POLICIES[method, path]
+    if not isinstance(policy, Open):
         operation["security"] = [{SECURITY_SCHEME: []}]
-        operation["description"] += f"\n\nNeeds the permission `{POLICIES[method, path]}`."
+        kind = "permission" if isinstance(policy, Permission) else "role"
+        operation["description"] += f"\n\nNeeds the {kind} `{policy}`."
         for status in (401, 403, 503):
             operation["responses"].setdefault(str(status), documented.problem(status))
     operation["responses"] = dict(sorted(operation["responses"].items()))

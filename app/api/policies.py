@@ -2,11 +2,12 @@
 
 import time
 from enum import Enum
+from typing import Literal
 
 from starlette.types import Scope
 
 from app.api.problems import UNAUTHENTICATED, Problem
-from app.protocol.roles import Permission, Principal
+from app.protocol.roles import Permission, Principal, Role
 from app.security.tokens import TokenVerifier
 
 
@@ -17,9 +18,12 @@ class Open(Enum):
 
 
 PUBLIC = Open.PUBLIC
-Policy = Permission | Open
+AdminRole = Literal[Role.ADMIN]
+Policy = Permission | AdminRole | Open
+"""A permission; the role admin, for what none of the protocol's permissions speaks of; or open to everyone."""
 
 SUBMIT, MONITOR = Permission.SUBMIT_TASK, Permission.MONITOR_TASK
+ADMIN: AdminRole = Role.ADMIN
 
 POLICIES: dict[tuple[str, str], Policy] = {
     ("POST", "/v1/tasks"): SUBMIT,
@@ -66,9 +70,12 @@ def authenticate(scope: Scope, verifier: TokenVerifier) -> Principal:
     return verifier.verify(found[0][7:], time.time())
 
 
-def authorize(scope: Scope, verifier: TokenVerifier, permission: Permission) -> Principal:
-    """The caller, who holds the permission. Raises as `authenticate`, and a 403 problem."""
+def authorize(scope: Scope, verifier: TokenVerifier, needed: Permission | AdminRole) -> Principal:
+    """The caller, who holds the permission or the role. Raises as `authenticate`, and a 403 problem."""
     principal = authenticate(scope, verifier)
-    if permission not in principal.permissions:
-        raise Problem(403, "permission-missing", f"The token lacks the permission {permission}.")
+    if isinstance(needed, Permission):
+        if needed not in principal.permissions:
+            raise Problem(403, "permission-missing", f"The token lacks the permission {needed}.")
+    elif not principal.admin:
+        raise Problem(403, "permission-missing", f"The token lacks the role {needed}.")
     return principal
