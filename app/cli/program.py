@@ -26,7 +26,7 @@ COMMANDS = {
     "list": (TASKS, "app.cli.list_", "list_tasks"),
     "cancel": (TASKS, "app.cli.cancel", "cancel"),
 }
-"""Where each command stands: the heading in the help, the module, and the function in it."""
+"""Where each command stands: the heading in the help, the module, and the function in it (or a program of its own)."""
 
 
 def program(names: Sequence[str]) -> typer.Typer:
@@ -36,8 +36,11 @@ def program(names: Sequence[str]) -> typer.Typer:
     app.callback()(_no_options)
     for name in names:
         panel, module, function = COMMANDS[name]
-        command: Callable[..., Any] = getattr(importlib.import_module(module), function)
-        app.command(name, rich_help_panel=panel)(command)
+        command: Callable[..., Any] | typer.Typer = getattr(importlib.import_module(module), function)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name, rich_help_panel=panel)
+        else:
+            app.command(name, rich_help_panel=panel)(command)
     return app
 
 

@@ -1,12 +1,16 @@
 """Every route has a policy, and every policy a route."""
 
+import time
+
 import pytest
 from fastapi.routing import APIRoute, APIRouter, iter_route_contexts
 
-from app.api.policies import POLICIES, methods_of, policy_of
+from app.api.policies import ADMIN, POLICIES, authorize, methods_of, policy_of
+from app.api.problems import Problem
 from app.api.routers import HOT, ROUTERS
 from app.api.routing import PolicedRoute, SlimRoute
 from app.main import create_app
+from tests.security.forge import verifier, with_claims
 
 
 def routes() -> list[APIRoute]:
@@ -40,3 +44,15 @@ def test_a_route_without_a_policy_cannot_be_made() -> None:
 def test_policies_by_path() -> None:
     assert methods_of("/v1/tasks") == ["GET", "POST"]
     assert policy_of("GET", "/v1/tasks") is POLICIES["GET", "/v1/tasks"]
+
+
+def test_what_is_for_admins_is_opened_by_no_permission() -> None:
+    def scope(**claims: object) -> dict[str, object]:
+        return {"headers": [(b"authorization", b"Bearer " + with_claims(**times, **claims).encode())]}
+
+    now = int(time.time())
+    times = {"iat": now, "exp": now + 60}
+    assert authorize(scope(roles=["admin"]), verifier(), ADMIN).admin
+    for claims in ({"roles": ["submitter", "executor"]}, {"roles": ..., "scope": "submit_task admin"}):
+        with pytest.raises(Problem, match="lacks the role admin"):
+            authorize(scope(**claims), verifier(), ADMIN)
