@@ -13,6 +13,8 @@ from pydantic import AliasChoices, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pydantic_settings import SettingsError as PydanticSettingsError
 
+from app import fault_points
+
 PREFIX = "TASK_EXECUTOR_"
 POSTGRES_SCHEMES = frozenset({"postgres", "postgresql", "postgresql+asyncpg"})
 
@@ -123,6 +125,23 @@ class SecuritySettings(_Section):
     jwt_max_lifetime_s: int = Field(default=86_400, ge=60, description="Longest lifetime of a token, in seconds.")
 
 
+class FaultSettings(_Section):
+    """Failing on purpose. For tests only: never in service."""
+
+    fault_points: str = Field(
+        default="",
+        description="Where the service fails on purpose, as POINT:PROBABILITY:KIND, separated by commas: "
+        "docs/reliability.md lists points and kinds.",
+    )
+    fault_seed: int = Field(default=0, ge=0, description="Seed of the draws behind the probabilities.")
+
+    @field_validator("fault_points")
+    @classmethod
+    def _can_be_armed(cls, value: str) -> str:
+        fault_points.parse(value)
+        return value
+
+
 class Settings:
     """All of them. Raises SettingsError for the first that is wrong."""
 
@@ -133,6 +152,7 @@ class Settings:
             self.tasks = TaskSettings()
             self.execution = ExecutionSettings()
             self.security = SecuritySettings()
+            self.faults = FaultSettings()
         except ValidationError as error:
             raise SettingsError(_sentence(error)) from None
         except PydanticSettingsError as error:
@@ -140,7 +160,7 @@ class Settings:
             raise SettingsError(str(error)) from None
 
 
-SECTIONS = (ServerSettings, StorageSettings, TaskSettings, ExecutionSettings, SecuritySettings)
+SECTIONS = (ServerSettings, StorageSettings, TaskSettings, ExecutionSettings, SecuritySettings, FaultSettings)
 
 
 def variable_of(field: str) -> str:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 
+from app import fault_points
 from app.api.service import Service
 from app.bootstrap.delivery import Delivery
 from app.bootstrap.execution import Execution, capacity_of
@@ -16,7 +17,7 @@ from app.protocol.history import Item
 from app.protocol.messages import RetryPolicy
 from app.protocol.resources import Amounts
 from app.protocol.task import Task
-from app.settings import Settings
+from app.settings import FaultSettings, Settings
 from app.storage.errors import StorageUnavailable
 from app.storage.listen import News
 from app.submission.handler import SubmissionHandler
@@ -37,6 +38,7 @@ async def running_service(settings: Settings, metrics: Metrics) -> AsyncIterator
     Raises what stops a start, each with one sentence: EmbeddedPostgresError, DataDirectoryInUse, SchemaMismatch,
     UnfitDatabase, StorageUnavailable, TaskTypeError, KeyConfigurationError.
     """
+    _arm(settings.faults)
     async with AsyncExitStack() as stack:
         registry = load(settings.tasks.task_types)
         verifier = verifier_of(settings)
@@ -161,6 +163,16 @@ def _submission(settings: Settings, registry: Registry, storage: Storage, execut
         starts_at_once=dispatcher.starts_at_once,
         retry=RetryPolicy(initial_s=settings.execution.backoff_initial_s, max_s=settings.execution.backoff_max_s),
     )
+
+
+def _arm(faults: FaultSettings) -> None:
+    fault_points.arm(faults.fault_points, faults.fault_seed)
+    if faults.fault_points:
+        logger.warning(
+            "this service fails on purpose, which is for tests only: fault points %s, seed %d",
+            faults.fault_points,
+            faults.fault_seed,
+        )
 
 
 def _units(amounts: Amounts) -> dict[str, float]:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from app.fault_points import reached
 from app.protocol.history import MessageName
 from app.protocol.task import Task
 from app.storage.claim import Leases
@@ -92,6 +93,7 @@ class Acknowledgements:
         return await self._queries.has_message_besides(MessageName.ACKNOWLEDGE, task, task.acknowledged, sequence)
 
     async def _try(self, task: Task, sequence: int) -> int:
+        await reached("acknowledgement.before_record")
         if task.lease_owner is None:
             await self._record(task, sequence)
         elif task.lease_owner != self._leases.node_id or not await self._record_held(task.task_id, sequence):

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from app.execution.dispatcher import Dispatcher
 from app.execution.retry import stop_error
+from app.fault_points import reached
 from app.protocol.reasons import Reason
 from app.protocol.task import Task
 from app.storage.claim import Leases
@@ -58,6 +59,7 @@ class Cancellation:
     async def _try(self, task: Task, by: str) -> None:
         if task.state.terminal:
             raise AlreadyOver(task)
+        await reached("cancel.before_record")
         holding = self._dispatcher.holdings.get(task.task_id)
         if holding is not None:
             await self._dispatcher.cancel(holding, by)

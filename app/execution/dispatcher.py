@@ -16,6 +16,7 @@ from app.execution.claimer import PENDING_LIMIT, Claimer
 from app.execution.holding import Holding, Recorder, parameters_of
 from app.execution.retry import stop_error
 from app.execution.runner import Runner
+from app.fault_points import reached
 from app.protocol.reasons import Reason
 from app.protocol.resources import Amounts
 from app.protocol.task import Task
@@ -243,7 +244,6 @@ class Dispatcher:
         holding = self.holdings.get(task_id)
         if holding is None or holding.lost:
             return False
-
         # A caller that goes away must not take a step with it that is half written.
         await asyncio.shield(self._recorder.record(holding, wishes.acknowledge(sequence)))
         return True
@@ -274,6 +274,7 @@ class Dispatcher:
         self._ask_deferred()
         await self._give_back()
         await self._ended(grace_s)
+        await reached("drain.before_stop")
         for holding in self.holdings.values():
             holding.stop.set(Reason.EXECUTOR_LOST)
         for attempt in await self._ended(HAND_BACK_S):

@@ -16,6 +16,7 @@ from app.execution.backends.backend import Attempt, Backend, Outcome, Usage
 from app.execution.holding import Holding, Recorder, Step
 from app.execution.progress import ProgressPump
 from app.execution.retry import Complete, Decision, GiveUp, HandBack, RetryAt, decide
+from app.fault_points import reached
 from app.protocol.reasons import Reason
 from app.protocol.resources import resources_of
 from app.protocol.states import State
@@ -51,12 +52,17 @@ class Runner:
         task = holding.task
         try:
             try:
+                await reached("runner.after_grant")
                 if task.state is not State.EXECUTING:
                     await self._start(holding)
+                await reached("runner.after_start")
                 outcome = await self._execute(holding, grant)
+                await reached("runner.after_run")
             finally:
                 self._released(holding)
+            await reached("runner.before_record")
             await self._recorder.record(holding, _ending(outcome))
+            await reached("runner.after_record")
         except Conflict:
             holding.lost = True
             logger.warning("lease lost: what this node did of the task is discarded", extra={"task_id": task.task_id})

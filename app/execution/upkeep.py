@@ -15,6 +15,7 @@ from typing import Any, Literal
 from app.execution.dispatcher import Dispatcher
 from app.execution.holding import Holding, Recorder
 from app.execution.retry import GiveUp, RetryAt, after_executor_lost, stop_error
+from app.fault_points import reached
 from app.protocol.backoff import backoff_s
 from app.protocol.reasons import Reason
 from app.protocol.states import QUEUED, State
@@ -42,6 +43,7 @@ class Heartbeat:
         if not before:
             return
         held = await self._leases.extend(list(before))
+        await reached("heartbeat.after_extend")
         for task_id, holding in before.items():
             # Those that ended while the statement ran are no longer held by anyone.
             if task_id not in held.task_ids and self._dispatcher.holdings.get(task_id) is holding:
@@ -99,11 +101,13 @@ class Rescuer:
             await self._end_overdue(tasks)
 
     async def _settle(self, tasks: list[Task]) -> None:
+        await reached("rescue.after_take")
         self._rescued(len(tasks))
         started = [task for task in tasks if task.state is State.EXECUTING]
         for task in started:
             self._step_after_loss(task, datetime.now(UTC))
         await _commit_each(self._journal, started)
+        await reached("rescue.after_settle")
         await self._dispatcher.adopt([task for task in tasks if task.state in QUEUED and task not in started])
         if started:
             self._dispatcher.look()
@@ -216,6 +220,7 @@ class AllocationTimeouts:
 
     async def _record(self, holding: Holding, step: Callable[[Task, datetime], None]) -> None:
         try:
+            await reached("timeouts.before_record")
             await self._recorder.record(holding, step)
         except Conflict:
             logger.warning("lease lost", extra={"task_id": holding.task.task_id})

@@ -113,8 +113,8 @@ class Leases:
     def __init__(self, database: Database, *, node_id: str, lease_s: float) -> None:
         self.node_id = node_id
         self.lease_s = lease_s
-        self._claims = database.dedicated()
-        self._upkeep = database.dedicated()
+        self._claims = database.dedicated("claims")
+        self._upkeep = database.dedicated("upkeep")
 
     async def claim(self, limit: int, types: Sequence[str], blocked_shapes: Sequence[str]) -> list[Task]:
         """Takes up to `limit` tasks that may start, most urgent first; races with other nodes for each row.

@@ -9,6 +9,7 @@ import asyncpg
 from sqlalchemy import AsyncAdaptedQueuePool, make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from app.fault_points import reached
 from app.storage.errors import StorageUnavailable, is_unavailable
 
 CONNECT_TIMEOUT_S = 3
@@ -57,7 +58,9 @@ class Database:
         """
         try:
             async with self.engine.begin() as connection:
+                await reached("pool.before_send")
                 yield connection
+            await reached("pool.after_reply")
         except Exception as error:
             if is_unavailable(error):
                 raise StorageUnavailable(str(error)) from error
@@ -73,9 +76,12 @@ class Database:
         """Closes the pool."""
         await self.engine.dispose()
 
-    def dedicated(self) -> "DedicatedConnection":
-        """A connection outside of the pool for hot statements, opened at first use and again after a loss."""
-        return DedicatedConnection(self.url, self._arguments)
+    def dedicated(self, name: str) -> "DedicatedConnection":
+        """A connection outside of the pool for hot statements, opened at first use and again after a loss.
+
+        Its fault points begin with `name`.
+        """
+        return DedicatedConnection(name, self.url, self._arguments)
 
 
 class DedicatedConnection:
@@ -84,7 +90,8 @@ class DedicatedConnection:
     Not from the pool: what commits for everybody must not wait behind a slow reader.
     """
 
-    def __init__(self, url: str, arguments: dict[str, Any]) -> None:
+    def __init__(self, name: str, url: str, arguments: dict[str, Any]) -> None:
+        self._before_send, self._after_reply = f"{name}.before_send", f"{name}.after_reply"
         self._dsn = driver_dsn(url)
         self._arguments = {**arguments, "server_settings": {**arguments["server_settings"], **HOT_PLAN}}
         self._connection: asyncpg.Connection | None = None
@@ -98,8 +105,11 @@ class DedicatedConnection:
     async def _fetch(self, statement: str, arguments: tuple[Any, ...]) -> list[asyncpg.Record]:
         try:
             if self._connection is None or self._connection.is_closed():
+                await reached("connection.before_open")
                 self._connection = await asyncpg.connect(self._dsn, **self._arguments)
+            await reached(self._before_send)
             rows: list[asyncpg.Record] = await self._connection.fetch(statement, *arguments)
+            await reached(self._after_reply)
         except Exception as error:
             if not is_unavailable(error):
                 raise

@@ -44,7 +44,7 @@ class Journal:
         conflicted: Callable[[int], None] = lambda _changes: None,
     ) -> None:
         self._database = database
-        self._connection = database.dedicated()
+        self._connection = database.dedicated("journal")
         self._lease_s = lease_s
         self._observe = observe
         self._conflicted = conflicted

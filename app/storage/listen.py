@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 
 import asyncpg
 
+from app.fault_points import reached
 from app.storage.database import CONNECT_TIMEOUT_S, STATEMENT_TIMEOUT_S, Database, driver_dsn
 from app.storage.errors import is_unavailable
 
@@ -95,4 +96,5 @@ class News:
                 continue
             payload = ",".join(ids) if len(ids) <= MAX_NAMED else ANYTHING
             with contextlib.suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                await reached("news.before_send")
                 await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, payload)

@@ -29,7 +29,7 @@ class StatusReader:
     """Reads single tasks, many callers at once, in batches."""
 
     def __init__(self, database: Database) -> None:
-        self._connection = database.dedicated()
+        self._connection = database.dedicated("reader")
         self._batcher: Batcher[str, Task | None] = Batcher(self._read, MAX_READ)
 
     async def get(self, task_id: str) -> Task | None:

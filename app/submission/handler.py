@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Protocol
 
+from app.fault_points import reached
 from app.protocol import strict_json
 from app.protocol.messages import Header, RetryPolicy, SubmitTask
 from app.protocol.problems import MemberError, as_json
@@ -180,7 +181,9 @@ class SubmissionHandler:
         submission = Submission(task.task_id, task.status_json(), replayed=False)
         reserved = self._handover.reserve(task)
         try:
+            await reached("submission.before_commit")
             await self._journal.commit(task.change())
+            await reached("submission.after_commit")
         except DuplicateMessage:
             if reserved:
                 self._handover.withdraw(task)

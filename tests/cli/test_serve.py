@@ -87,7 +87,7 @@ def test_a_port_that_is_taken(stopped: Service) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("port", "many"), ("port", "70000"), ("capacity", "{"), ("log_level", "debug")],
+    [("port", "many"), ("port", "70000"), ("capacity", "{"), ("log_level", "debug"), ("fault_points", "here:1:kill")],
 )
 def test_a_wrong_setting_is_named(stopped: Service, name: str, value: str) -> None:
     assert f"TASK_EXECUTOR_{name.upper()}" in fails(stopped, **{name: value})
