@@ -121,8 +121,32 @@ class SecuritySettings(_Section):
     jwt_issuer: str = Field(default="task-executor", min_length=1, description="The `iss` that tokens must have.")
     jwt_audience: str = Field(default="task-executor", min_length=1, description="The `aud` that tokens must have.")
     jwt_keys_file: Path | None = Field(default=None, description="JWKS file with the public keys of your issuer.")
+    jwt_keys_url: str | None = Field(
+        default=None,
+        description="Address of your issuer's JWKS, over https (or http on this machine). Read at the start, at "
+        "intervals, and when a token names a key that is not known.",
+    )
+    jwt_keys_refresh_s: float = Field(default=300, ge=10, description="Seconds between two reads of JWT_KEYS_URL.")
     jwt_secret: str | None = Field(default=None, repr=False, description="HS256 secret of at least 32 bytes.")
     jwt_max_lifetime_s: int = Field(default=86_400, ge=60, description="Longest lifetime of a token, in seconds.")
+
+    @field_validator("jwt_keys_url")
+    @classmethod
+    def _is_protected(cls, value: str | None) -> str | None:
+        if value is not None and not _is_protected_url(value):
+            raise ValueError("should be an https address without a user (http only for localhost, 127.0.0.1 or [::1])")
+        return value
+
+
+def _is_protected_url(text: str) -> bool:
+    """Who could change the document on its way would decide who is trusted."""
+    try:
+        parts = urlsplit(text)
+        scheme, host, _ = parts.scheme, parts.hostname, parts.port
+    except ValueError:
+        return False
+    local = host in ("localhost", "127.0.0.1", "::1")
+    return bool(host) and "@" not in parts.netloc and (scheme == "https" or (scheme == "http" and local))
 
 
 class FaultSettings(_Section):

@@ -16,6 +16,7 @@ from app.api.policies import Open, Policy, authorize, methods_of, policy_of
 from app.api.problems import Problem
 from app.api.service import Service
 from app.protocol.roles import Principal
+from app.security.errors import UnknownKey
 
 PRINCIPAL = "task_executor.principal"
 
@@ -39,16 +40,24 @@ class PolicedRoute(APIRoute):
         super().__init__(path, endpoint, **options)
         self._policies: dict[str, Policy] = {method: policy_of(method, path) for method in self.methods or ()}
 
-    def admit(self, scope: Scope) -> None:
+    async def admit(self, scope: Scope) -> None:
         """Puts the caller into the scope. Raises InvalidToken or a Problem."""
         policy = self._policies.get(scope["method"], Open.PUBLIC)
-        if not isinstance(policy, Open):
-            scope[PRINCIPAL] = authorize(scope, scope["app"].state.service.verifier, policy)
+        if isinstance(policy, Open):
+            return
+        service: Service = scope["app"].state.service
+        try:
+            scope[PRINCIPAL] = authorize(scope, service.verifier, policy)
+        except UnknownKey:
+            # The issuer may have a new key since its keys were read.
+            if not await service.token_keys.look_again():
+                raise
+            scope[PRINCIPAL] = authorize(scope, service.verifier, policy)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A method that the path does not have is answered before anyone is asked for a token."""
         self.check_method(scope["method"])
-        self.admit(scope)
+        await self.admit(scope)
         await super().handle(scope, receive, send)
 
     def check_method(self, method: str) -> None:
@@ -69,6 +78,6 @@ class SlimRoute(PolicedRoute):
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> Response:
         """The answer, yet to be sent. Raises what the caller is to be told as a problem."""
         self.check_method(scope["method"])
-        self.admit(scope)
+        await self.admit(scope)
         endpoint: Callable[[Request], Awaitable[Response]] = self.endpoint
         return await endpoint(Request(scope, receive, send))

@@ -8,6 +8,7 @@ from app.delivery.places import StreamPlaces
 from app.delivery.watch import Watch
 from app.execution.cancellation import Cancellation
 from app.resources.manager import ResourceManager
+from app.security.token_keys import TokenKeys
 from app.security.tokens import TokenVerifier
 from app.storage.database import Database
 from app.storage.nodes import Nodes
@@ -24,6 +25,7 @@ class Service:
 
     registry: Registry
     verifier: TokenVerifier
+    token_keys: TokenKeys
     submission: SubmissionHandler
     reader: StatusReader
     queries: Queries

@@ -9,7 +9,7 @@ from app import fault_points
 from app.api.service import Service
 from app.bootstrap.delivery import Delivery
 from app.bootstrap.execution import Execution, capacity_of
-from app.bootstrap.security import verifier_of
+from app.bootstrap.security import Security
 from app.bootstrap.storage import Storage, open_database
 from app.execution.cancellation import Cancellation
 from app.execution.periodic import Periodic
@@ -41,17 +41,19 @@ async def running_service(settings: Settings, metrics: Metrics) -> AsyncIterator
     _arm(settings.faults)
     async with AsyncExitStack() as stack:
         registry = load(settings.tasks.task_types)
-        verifier = verifier_of(settings)
+        security = Security(settings)
+        await security.load(stack)
         capacity = capacity_of(settings.execution)
         storage = Storage(await open_database(settings.storage, stack), settings, metrics)
         execution = Execution(settings, registry, storage, metrics, capacity)
         delivery = Delivery(storage, execution, settings.execution.lease_s)
-        runtime = Runtime(settings, storage, execution, delivery, metrics)
+        runtime = Runtime(settings, storage, execution, delivery, security, metrics)
         submission = _submission(settings, registry, storage, execution)
         await runtime.start(stack)
         service = Service(
             registry=registry,
-            verifier=verifier,
+            verifier=security.verifier,
+            token_keys=security.token_keys,
             submission=submission,
             reader=storage.reader,
             queries=storage.queries,
@@ -81,12 +83,19 @@ class Runtime:
     """What ties the rooms together while the service runs: commits and news go to those who wait for them."""
 
     def __init__(
-        self, settings: Settings, storage: Storage, execution: Execution, delivery: Delivery, metrics: Metrics
+        self,
+        settings: Settings,
+        storage: Storage,
+        execution: Execution,
+        delivery: Delivery,
+        security: Security,
+        metrics: Metrics,
     ) -> None:
         self._settings = settings
         self._storage = storage
         self._execution = execution
         self._delivery = delivery
+        self._security = security
         self._observer = TaskObserver(metrics)
         self.news = News(storage.database, self._heard)
         storage.journal.on_commit(self._committed)
@@ -106,7 +115,8 @@ class Runtime:
             # takes leases in the same name.
             await execution.rescuer.recover_own()
         execution.dispatcher.start(execution.runner)
-        for periodic in (*execution.periodics(), *self._delivery.periodics(), *self._periodics()):
+        rooms = (execution, self._delivery, self._security)
+        for periodic in (*(each for room in rooms for each in room.periodics()), *self._periodics()):
             periodic.start()
             stack.push_async_callback(periodic.close)
         # Before the heartbeats end: what drains still needs its leases.

@@ -1,17 +1,39 @@
 """The security of a service: who may call."""
 
-from app.security.tokens import TokenVerifier, token_verifier
+from contextlib import AsyncExitStack
+
+from app.execution.periodic import Periodic
+from app.security.claims import ClaimRules
+from app.security.issuer_keys import IssuerKeys
+from app.security.keys import KeySet
+from app.security.local_keys import LocalKeys
+from app.security.token_keys import LOOK_S, TokenKeys
+from app.security.tokens import DEFAULT_LEEWAY_S, TokenVerifier
 from app.settings import Settings
 
 
-def verifier_of(settings: Settings) -> TokenVerifier:
-    """What tells whose a token is. Raises KeyConfigurationError."""
-    security = settings.security
-    return token_verifier(
-        settings.storage.data_dir,
-        issuer=security.jwt_issuer,
-        audience=security.jwt_audience,
-        keys_file=security.jwt_keys_file,
-        secret=security.jwt_secret,
-        max_lifetime_s=security.jwt_max_lifetime_s,
-    )
+class Security:
+    """What tells whose a token is, and what keeps its keys up to date."""
+
+    def __init__(self, settings: Settings) -> None:
+        security = settings.security
+        rules = ClaimRules(
+            security.jwt_issuer, security.jwt_audience, security.jwt_max_lifetime_s, leeway_s=DEFAULT_LEEWAY_S
+        )
+        self._refresh_s = security.jwt_keys_refresh_s
+        self.verifier = TokenVerifier(KeySet(()), rules)
+        url = security.jwt_keys_url
+        self._has_issuer = url is not None
+        local = LocalKeys(settings.storage.data_dir, security.jwt_keys_file, security.jwt_secret, url is not None)
+        self.token_keys = TokenKeys(self.verifier, local, None if url is None else IssuerKeys(url))
+
+    async def load(self, stack: AsyncExitStack) -> None:
+        """Reads the keys, and registers the end of what reads them. Raises KeyConfigurationError."""
+        stack.push_async_callback(self.token_keys.close)
+        await self.token_keys.load()
+
+    def periodics(self) -> list[Periodic]:
+        """What has to be repeated."""
+        look = Periodic("token keys' files", LOOK_S, self.token_keys.look)
+        refresh = Periodic("issuer's token keys", self._refresh_s, self.token_keys.refresh, at_once=False)
+        return [look, refresh] if self._has_issuer else [look]

@@ -31,7 +31,7 @@ def user_name() -> str:
 
 def uses_own_key(security: SecuritySettings) -> bool:
     """Tokens are the service's own: no issuer is configured."""
-    return security.jwt_keys_file is None and security.jwt_secret is None
+    return security.jwt_keys_file is None and security.jwt_keys_url is None and security.jwt_secret is None
 
 
 def _own_token() -> str | None:

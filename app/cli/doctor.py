@@ -7,6 +7,7 @@ import socket
 import stat
 import time
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,6 +15,7 @@ from typing import Literal
 import typer
 from rich.table import Table
 
+from app.bootstrap.security import Security
 from app.cli.credentials import uses_own_key
 from app.cli.failures import CommandFailed, ExitCode
 from app.cli.output import cell, out
@@ -22,7 +24,6 @@ from app.protocol.resources import to_wire
 from app.resources.discovery import CapacityError, configured, discover
 from app.security.errors import KeyConfigurationError
 from app.security.own_key import FILE_NAME, own_signing_key
-from app.security.tokens import token_verifier
 from app.settings import Settings, SettingsError, StorageSettings
 from app.storage import guard, migrations
 from app.storage.database import Database
@@ -120,7 +121,7 @@ def _keys(settings: Settings) -> Finding:
     security, data_dir = settings.security, settings.storage.data_dir
     try:
         if not uses_own_key(security):
-            token_verifier(data_dir, keys_file=security.jwt_keys_file, secret=security.jwt_secret)
+            asyncio.run(_load_keys(settings))
             return Finding("keys", "ok", f"tokens come from the issuer {security.jwt_issuer!r}")
         if not (data_dir / FILE_NAME).exists():
             return Finding("keys", "ok", "the service's own key will be made at the first start")
@@ -128,6 +129,11 @@ def _keys(settings: Settings) -> Finding:
     except KeyConfigurationError as error:
         return Finding("keys", "wrong", str(error))
     return Finding("keys", "ok", "the service's own key: `task-executor token` prints tokens")
+
+
+async def _load_keys(settings: Settings) -> None:
+    async with AsyncExitStack() as stack:
+        await Security(settings).load(stack)
 
 
 def _port(host: str, port: int) -> Finding:

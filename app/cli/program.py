@@ -17,6 +17,7 @@ COMMANDS = {
     "serve": (SERVICE, "app.cli.serve", "serve"),
     "migrate": (SERVICE, "app.cli.migrate", "migrate"),
     "token": (SERVICE, "app.cli.token", "token"),
+    "keys": (SERVICE, "app.cli.keys", "keys"),
     "doctor": (SERVICE, "app.cli.doctor", "doctor"),
     "settings": (SERVICE, "app.cli.settings_", "settings"),
     "openapi": (SERVICE, "app.cli.openapi", "openapi"),

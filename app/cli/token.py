@@ -47,7 +47,8 @@ def token(
 def _lifetime_s(security: SecuritySettings, expires_in: str) -> int:
     """What was asked for, where this service makes tokens and would take one of that lifetime."""
     if not uses_own_key(security):
-        variable = variable_of("jwt_keys_file" if security.jwt_keys_file is not None else "jwt_secret")
+        names = ("jwt_keys_file", "jwt_keys_url", "jwt_secret")
+        variable = next(variable_of(name) for name in names if getattr(security, name) is not None)
         raise CommandFailed(
             f"Tokens for this service come from the issuer {security.jwt_issuer!r} ({variable} is set): get one there."
         )

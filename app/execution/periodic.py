@@ -10,16 +10,22 @@ logger = logging.getLogger("app.execution")
 
 
 class Periodic:
-    """Calls `action` every `interval_s` seconds, never twice at once, until closed."""
+    """Calls `action` every `interval_s` seconds, never twice at once, until closed.
 
-    def __init__(self, name: str, interval_s: float, action: Callable[[], Awaitable[None]]) -> None:
+    The first call comes at once, or after the interval where `at_once` is false.
+    """
+
+    def __init__(
+        self, name: str, interval_s: float, action: Callable[[], Awaitable[None]], *, at_once: bool = True
+    ) -> None:
+        self._at_once = at_once
         self._name = name
         self._interval_s = interval_s
         self._action = action
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """The first call comes at once."""
+        """Begins."""
         self._task = asyncio.create_task(self._loop(), name=self._name)
 
     async def close(self) -> None:
@@ -29,6 +35,8 @@ class Periodic:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _loop(self) -> None:
+        if not self._at_once:
+            await asyncio.sleep(self._interval_s)
         while True:
             try:
                 await self._action()

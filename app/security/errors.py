@@ -1,6 +1,7 @@
 """What goes wrong in this room.
 
 InvalidToken             one request: always the same 401, whatever the cause
+└── UnknownKey           its key may have been published since the keys were read
 KeyConfigurationError    the start: the service refuses to run with these keys
 """
 
@@ -15,6 +16,10 @@ class InvalidToken(Exception):
     def __init__(self, cause: str) -> None:
         super().__init__(cause)
         self.cause = cause
+
+
+class UnknownKey(InvalidToken):
+    """No key has the token's kid: worth another look at where the keys come from."""
 
 
 class KeyConfigurationError(Exception):

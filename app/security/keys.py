@@ -12,7 +12,7 @@ from jose import jwk  # type: ignore[import-untyped]  # python-jose ships no typ
 from jose.exceptions import JWKError  # type: ignore[import-untyped]  # python-jose ships no types
 
 from app.security.compact import CompactToken
-from app.security.errors import InvalidToken, KeyConfigurationError
+from app.security.errors import InvalidToken, KeyConfigurationError, UnknownKey
 
 Algorithm = Literal["RS256", "ES256", "HS256"]
 
@@ -49,6 +49,7 @@ class KeySet:
     def check_signature(self, token: CompactToken) -> None:
         """Raises InvalidToken unless the key of exactly the token's kid signed it with that key's algorithm.
 
+        UnknownKey where there is no key of that kid.
         A token without a kid is for the key without a kid; there is no trying of one key after the other.
         """
         key = self._by_kid.get(token.kid)
@@ -56,7 +57,7 @@ class KeySet:
             # Spend the time that a known kid would have cost, so that the answer does not tell which kids exist.
             if stand_in := self._stand_ins.get(token.algorithm):
                 stand_in.verifies(token)
-            raise InvalidToken("no key has this kid and algorithm")
+            raise (UnknownKey if key is None else InvalidToken)("no key has this kid and algorithm")
         if not key.verifies(token):
             raise InvalidToken("the signature does not fit")
 

@@ -65,7 +65,7 @@ def _create(path: Path) -> None:
     descriptor, temporary = tempfile.mkstemp(prefix=".signing-key-", dir=path.parent)  # made with mode 0600
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(_new_pem())
+            file.write(new_pem())
             file.flush()
             os.fsync(file.fileno())
         os.link(temporary, path)
@@ -75,7 +75,8 @@ def _create(path: Path) -> None:
         Path(temporary).unlink()
 
 
-def _new_pem() -> bytes:
+def new_pem() -> bytes:
+    """A new private key, as it is stored."""
     key = rsa.generate_private_key(MIN_RSA_EXPONENT, MIN_RSA_BITS)
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 

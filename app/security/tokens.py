@@ -12,9 +12,8 @@ from app.protocol.roles import Principal
 from app.security.claims import ClaimRules
 from app.security.compact import json_object, read_compact, token_bytes
 from app.security.errors import InvalidToken, KeyConfigurationError
-from app.security.jwks import keys_from_file
-from app.security.keys import KeySet, VerificationKey, secret_key
-from app.security.own_key import own_signing_key
+from app.security.keys import KeySet
+from app.security.local_keys import LocalKeys
 
 __all__ = ["InvalidToken", "KeyConfigurationError", "TokenVerifier", "token_verifier"]
 
@@ -35,6 +34,11 @@ class TokenVerifier:
         self._cached_tokens = cached_tokens
         # By SHA-256, so that no bearer token lies in memory. Only verified tokens get in: a stranger cannot fill it.
         self._verified: dict[bytes, Principal] = {}
+
+    def trust(self, keys: KeySet) -> None:
+        """From now on these keys, and no other. What other keys have verified is verified anew."""
+        self._keys = keys
+        self._verified.clear()
 
     def verify(self, token: bytes | str, now: float) -> Principal:
         """Who sent the token, at `now` (seconds since the epoch). Raises InvalidToken."""
@@ -69,18 +73,11 @@ def token_verifier(
     max_lifetime_s: float = DEFAULT_MAX_LIFETIME_S,
     leeway_s: float = DEFAULT_LEEWAY_S,
 ) -> TokenVerifier:
-    """The verifier for the keys as configured: a JWKS file, an HS256 secret, both, or the service's own key.
+    """The verifier for the keys of this machine: a JWKS file, an HS256 secret, both, or the service's own key.
 
-    The own key, made on first use in `data_dir`, counts only where neither of the others is configured.
     Raises KeyConfigurationError with one sentence for the operator.
     """
     if not issuer or not audience:
         raise KeyConfigurationError("the tokens' issuer and audience must not be empty")
-    keys: list[VerificationKey] = []
-    if keys_file is not None:
-        keys += keys_from_file(keys_file)
-    if secret is not None:
-        keys.append(secret_key(secret))
-    if not keys:
-        keys.append(own_signing_key(data_dir).verification_key)
-    return TokenVerifier(KeySet(keys), ClaimRules(issuer, audience, max_lifetime_s, leeway_s))
+    keys = KeySet(LocalKeys(data_dir, keys_file, secret).read())
+    return TokenVerifier(keys, ClaimRules(issuer, audience, max_lifetime_s, leeway_s))
