@@ -7,9 +7,11 @@ from app.delivery.following import HistoryFollower
 from app.delivery.places import StreamPlaces
 from app.delivery.watch import Watch
 from app.execution.cancellation import Cancellation
+from app.execution.pausing import Pausing
 from app.resources.manager import ResourceManager
 from app.security.token_keys import TokenKeys
 from app.security.tokens import TokenVerifier
+from app.storage.controls import Controls
 from app.storage.database import Database
 from app.storage.nodes import Nodes
 from app.storage.queries import Queries, StatusReader
@@ -35,6 +37,8 @@ class Service:
     follower: HistoryFollower
     streams: StreamPlaces
     manager: ResourceManager
+    pausing: Pausing
+    controls: Controls
     nodes: Nodes
     watch: Watch
     metrics: Metrics

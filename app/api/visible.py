@@ -27,6 +27,8 @@ def why_it_waits(service: Service, task: Task) -> str | None:
     """`details.waiting` of a task that has not started, as JSON; None for any other."""
     if task.state not in QUEUED:
         return None
+    if service.pausing.holds_back(task.type):
+        return '{"reason":"paused"}'
     explained = service.manager.waiting(task.task_id, time.time())
     if explained is not None:
         return json.dumps(explained, separators=(",", ":"))

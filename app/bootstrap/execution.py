@@ -9,6 +9,7 @@ from app.execution.backends.backend import Backend
 from app.execution.backends.process import ProcessBackend
 from app.execution.dispatcher import Dispatcher
 from app.execution.holding import Recorder
+from app.execution.pausing import LOOK_S, Pausing
 from app.execution.periodic import Periodic
 from app.execution.runner import Runner
 from app.execution.upkeep import AllocationRules, AllocationTimeouts, Heartbeat, Rescuer
@@ -40,6 +41,7 @@ class Execution:
             released=self.dispatcher.released,
             observe=metrics.attempt_ended,
         )
+        self.pausing = Pausing(storage.controls, self.dispatcher, grace_s=settings.execution.drain_s)
         self.heartbeat = Heartbeat(storage.leases, self.dispatcher)
         self.rescuer = Rescuer(storage.leases, storage.journal, self.dispatcher, rescued=metrics.lease_rescue)
         self.timeouts = AllocationTimeouts(
@@ -57,6 +59,7 @@ class Execution:
         return [
             Periodic("heartbeat", self._lease_s / 3, self.heartbeat.beat),
             Periodic("rescue", min(1.0, self._lease_s / 3), self.rescuer.rescue),
+            Periodic("pausing", LOOK_S, self.pausing.look),
             Periodic("allocation time-outs", ALLOCATION_CHECK_S, self.timeouts.check),
         ]
 

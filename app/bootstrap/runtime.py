@@ -12,6 +12,8 @@ from app.bootstrap.execution import Execution, capacity_of
 from app.bootstrap.security import Security
 from app.bootstrap.storage import Storage, open_database
 from app.execution.cancellation import Cancellation
+from app.execution.draining import drain
+from app.execution.holding import queue_age_s
 from app.execution.periodic import Periodic
 from app.protocol.history import Item
 from app.protocol.messages import RetryPolicy
@@ -65,6 +67,8 @@ async def running_service(settings: Settings, metrics: Metrics) -> AsyncIterator
             follower=delivery.follower,
             streams=delivery.streams,
             manager=execution.manager,
+            pausing=execution.pausing,
+            controls=storage.controls,
             nodes=storage.nodes,
             watch=delivery.watch,
             metrics=metrics,
@@ -120,7 +124,8 @@ class Runtime:
             periodic.start()
             stack.push_async_callback(periodic.close)
         # Before the heartbeats end: what drains still needs its leases.
-        stack.push_async_callback(execution.dispatcher.drain, self._settings.execution.drain_s)
+        stack.push_async_callback(drain, execution.dispatcher, self._settings.execution.drain_s)
+        stack.push_async_callback(execution.pausing.close)
 
     def _periodics(self) -> list[Periodic]:
         return [
@@ -153,7 +158,7 @@ class Runtime:
     def _observe(self) -> Observation:
         manager = self._execution.manager
         return Observation(
-            queue_age_seconds=self._execution.dispatcher.queue_age_s(datetime.now(UTC)),
+            queue_age_seconds=queue_age_s(self._execution.dispatcher.holdings.values(), datetime.now(UTC)),
             database_connections=self._storage.database.connections(),
             waiting={"resources": manager.waiting_count},
             running=manager.running_count,

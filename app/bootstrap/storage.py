@@ -8,6 +8,7 @@ from pathlib import Path
 from app.settings import Settings, StorageSettings
 from app.storage import guard, migrations
 from app.storage.claim import Leases
+from app.storage.controls import Controls
 from app.storage.database import Database
 from app.storage.embedded import EmbeddedPostgres
 from app.storage.journal import Journal
@@ -58,6 +59,7 @@ class Storage:
         self.reader = StatusReader(database)
         self.queries = Queries(database)
         self.heads = Heads(database)
+        self.controls = Controls(database)
         self.nodes = Nodes(database, node_id=opened.node_id, lease_s=lease_s)
         self.leases = Leases(database, node_id=opened.node_id, lease_s=lease_s)
 

@@ -38,7 +38,8 @@ class Claimer:
     """Claims until the database has nothing more for this node, and again when there may be.
 
     `backlog` says that more waits in the database than is wanted here. `alone` says that no other node serves: what
-    waits may then as well wait here. `caught_up` is called when everything that was announced has been looked at.
+    waits may then as well wait here. `types` are those claimed; nothing is while `held`. `caught_up` is called when
+    everything that was announced has been looked at.
     """
 
     def __init__(
@@ -51,9 +52,10 @@ class Claimer:
     ) -> None:
         self.backlog = True
         self.alone = True
+        self.held = False
+        self.types = list(types)
         self._leases = leases
         self._manager = manager
-        self._types = list(types)
         self._adopt = adopt
         self._caught_up = caught_up
         self._announced = 0
@@ -136,11 +138,11 @@ class Claimer:
     async def _claim(self) -> bool:
         """One claim; answers whether another may bring more."""
         self._full = self._full_shapes()
-        if self._manager.waiting_count >= PENDING_LIMIT or self._full == self._barren:
+        if self.held or self._manager.waiting_count >= PENDING_LIMIT or self._full == self._barren:
             return False
         limit = min(CLAIM_LIMIT, self.window)
         announced = self._announced
-        tasks = await self._leases.claim(limit, self._types, sorted(self._full))
+        tasks = await self._leases.claim(limit, self.types, sorted(self._full))
         await self._adopt(tasks)
         more = len(tasks) >= limit
         # Woken while the claim was under way: it may have looked too early.

@@ -16,7 +16,6 @@ from app.execution.claimer import PENDING_LIMIT, Claimer
 from app.execution.holding import Holding, Recorder, parameters_of
 from app.execution.retry import stop_error
 from app.execution.runner import Runner
-from app.fault_points import reached
 from app.protocol.reasons import Reason
 from app.protocol.resources import Amounts
 from app.protocol.task import Task
@@ -28,11 +27,6 @@ from app.storage.rows import amounts_text
 from app.task_types.registry import Registry
 
 logger = logging.getLogger("app.execution")
-
-HAND_BACK_S = 15.0
-"""How long a drain waits for attempts that were stopped. A database that is away must not keep a process from ending:
-what could not be recorded is rescued when its lease runs out."""
-
 
 class Dispatcher:
     """See the module's docstring."""
@@ -53,10 +47,12 @@ class Dispatcher:
         self._registry = registry
         self._recorder = recorder
         self._clock = clock
-        self._types = [kind.name for kind in registry if kind.runs_in != "external"]
+        self._served = [kind.name for kind in registry if kind.runs_in != "external"]
         self._runner: Runner | None = None
-        self._claimer = Claimer(leases, manager, self._types, self.adopt, self._ask_deferred)
+        self._claimer = Claimer(leases, manager, self._served, self.adopt, self._ask_deferred)
         self._paused = True
+        self._closing = False
+        self._left_out: frozenset[str] = frozenset()
         self._reserved = 0
         self._started: dict[str, Grant] = {}
         # Stored behind something that a claim under way will bring: asks for its resources after that.
@@ -76,7 +72,7 @@ class Dispatcher:
         What waits in the database was left there in order: what is more urgent than all that waits here is more
         urgent than that too.
         """
-        if self._paused or task.type not in self._types:
+        if self._paused or task.type not in self._claimer.types:
             return False
         waiting = self._reserved + len(self._deferred) + self._manager.waiting_count
         if waiting >= self._claimer.window:
@@ -163,7 +159,7 @@ class Dispatcher:
             await self._leases.give_back(strange)
 
     def _can_hold(self, task: Task) -> bool:
-        return not self._paused and task.type in self._types and task.task_id not in self.holdings
+        return not self._paused and task.type in self._claimer.types and task.task_id not in self.holdings
 
     # -- resources ----------------------------------------------------------------------------------
 
@@ -185,11 +181,6 @@ class Dispatcher:
 
     def _run_attempt(self, holding: Holding, grant: Grant) -> None:
         holding.attempt = asyncio.create_task(self._run(holding, grant))
-
-    def queue_age_s(self, now: datetime) -> float:
-        """How long the oldest of the tasks that wait here has waited, in seconds; 0 where none waits."""
-        waiting = (holding.task.submitted_at for holding in self.holdings.values() if holding.attempt is None)
-        return max(0.0, (now - min(waiting, default=now)).total_seconds())
 
     def released(self, holding: Holding) -> None:
         """An attempt is over: its resources are free for others."""
@@ -267,22 +258,37 @@ class Dispatcher:
             await self._give_back()
             self.look()
 
-    async def drain(self, grace_s: float) -> None:
-        """Takes nothing more, lets what runs finish within `grace_s` seconds, hands back the rest."""
-        self._paused = True
-        await self._claimer.stop()
+    async def pause(self) -> None:
+        """Takes nothing more; what waits here is anyone's, what runs goes on. To be repeated for what comes late."""
+        self._paused = self._claimer.held = True
         self._ask_deferred()
         await self._give_back()
-        await self._ended(grace_s)
-        await reached("drain.before_stop")
-        for holding in self.holdings.values():
-            holding.stop.set(Reason.EXECUTOR_LOST)
-        for attempt in await self._ended(HAND_BACK_S):
-            logger.warning("an attempt could not be handed back in time: its lease will run out")
-            attempt.cancel()
 
-    async def _give_back(self) -> None:
-        waiting = [holding for holding in self.holdings.values() if holding.attempt is None]
+    def resume(self) -> None:
+        """Takes tasks again, unless this node is shutting down."""
+        if self._paused and not self._closing:
+            self._paused = self._claimer.held = False
+            self.look()
+
+    async def leave_out(self, types: frozenset[str]) -> None:
+        """Starts no tasks of these kinds, and those of all others that are served here."""
+        self._claimer.types = [name for name in self._served if name not in types]
+        await self._give_back(types)
+        if self._left_out - types:
+            self.look()
+        self._left_out = types
+
+    async def close_doors(self) -> None:
+        """Before the end of this node: pauses for good."""
+        self._closing = True
+        self._paused = True
+        await self._claimer.stop()
+        await self.pause()
+
+    async def _give_back(self, types: frozenset[str] | None = None) -> None:
+        """Lets go of what waits here, of these kinds or of all."""
+        held = [holding for holding in self.holdings.values() if holding.attempt is None]
+        waiting = [holding for holding in held if types is None or holding.task.type in types]
         for holding in waiting:
             self._forget(holding)
         if waiting:
@@ -290,11 +296,3 @@ class Dispatcher:
                 await self._leases.give_back([holding.task.task_id for holding in waiting])
             except StorageUnavailable:
                 logger.warning("%d tasks could not be given back: their leases will run out", len(waiting))
-
-    async def _ended(self, within_s: float) -> set[asyncio.Task[None]]:
-        """Waits for the end of all attempts; answers those that still run after so many seconds."""
-        attempts = {holding.attempt for holding in self.holdings.values() if holding.attempt is not None}
-        if not attempts:
-            return set()
-        _, left = await asyncio.wait(attempts, timeout=within_s)
-        return left

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -49,6 +49,12 @@ class Recorder:
             for step in steps:
                 step(holding.task, now)
             await self._journal.commit_surely(holding.task.change())
+
+
+def queue_age_s(holdings: Iterable[Holding], now: datetime) -> float:
+    """How long the oldest of the tasks that wait has waited, in seconds; 0 where none waits."""
+    waiting = (holding.task.submitted_at for holding in holdings if holding.attempt is None)
+    return max(0.0, (now - min(waiting, default=now)).total_seconds())
 
 
 def parameters_of(task: Task) -> dict[str, Any]:

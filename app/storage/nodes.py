@@ -8,17 +8,19 @@ from typing import Any
 from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 
+from app.storage.controls import Mode
 from app.storage.database import Database
 from app.storage.tables import nodes
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node that has been heard of within its lease. `resources` is its own account of them."""
+    """A node that has been heard of within its lease. `resources` is its own account; `mode` what operators want."""
 
     node_id: str
     started_at: datetime
     resources: dict[str, Any]
+    mode: Mode
 
 
 class Nodes:
@@ -51,7 +53,7 @@ class Nodes:
         statement = select(nodes).where(nodes.c.expires_at > func.clock_timestamp()).order_by(nodes.c.node_id)
         async with self._database.connect() as connection:
             rows = (await connection.execute(statement)).all()
-        return [Node(row.node_id, row.started_at, json.loads(row.resources)) for row in rows]
+        return [Node(row.node_id, row.started_at, json.loads(row.resources), Mode(row.mode)) for row in rows]
 
     async def leave(self) -> None:
         """Takes this node off the list, and with it those that have long been silent."""

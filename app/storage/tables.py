@@ -1,7 +1,8 @@
 """The tables, typed, as migrations/ makes them (a test compares the two).
 
 `tasks` is one row a task: its state and, once over, how it ended. `history` is every message of every
-task, append-only, partitioned by week so that retention drops partitions. `nodes` is who serves.
+task, append-only, partitioned by week so that retention drops partitions. `nodes` is who serves, `paused_types` what
+nobody starts.
 """
 
 from sqlalchemy import (
@@ -150,4 +151,15 @@ nodes = Table(
     Column("started_at", _moment, nullable=False),
     Column("expires_at", _moment, nullable=False),
     Column("resources", JSON, nullable=False),
+    # Set by operators, never by the node itself.
+    Column("mode", Text, nullable=False, server_default="serving"),
+    CheckConstraint("mode IN ('serving', 'paused', 'draining')", name="mode_known"),
+)
+
+paused_types = Table(
+    "paused_types",
+    metadata,
+    Column("type", Text, primary_key=True),
+    Column("paused_at", _moment, nullable=False),
+    Column("paused_by", Text, nullable=False),
 )

@@ -15,6 +15,7 @@ from pydantic import RootModel
 from app.execution.backends.asyncio_ import AsyncioBackend
 from app.execution.cancellation import Cancellation
 from app.execution.dispatcher import Dispatcher
+from app.execution.draining import drain
 from app.execution.holding import Recorder
 from app.execution.runner import Runner
 from app.execution.upkeep import AllocationRules, AllocationTimeouts, Heartbeat, Rescuer
@@ -227,7 +228,7 @@ async def open_node(
     try:
         yield node
     finally:
-        await node.dispatcher.drain(0)
+        await drain(node.dispatcher, 0)
         await node.backend.close()
         for part in (node.leases, node.reader, node.journal, node.database, node.sql):
             await part.close()

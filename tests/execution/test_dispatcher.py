@@ -8,6 +8,7 @@ import pytest
 
 from app.execution import dispatcher
 from app.execution.claimer import LEAST_WINDOW
+from app.execution.draining import drain
 from app.protocol.reasons import Reason
 from app.protocol.states import State
 from app.task_types.context import TaskContext
@@ -137,9 +138,9 @@ async def test_a_drain_lets_finish_what_can(database_url: str, stage: Stage) -> 
     async with open_node(database_url, registry_of({"wait": stage.wait_for_go})) as node:
         task_id = await node.submit("wait")
         await stage.until_began(1)
-        drain = asyncio.create_task(node.dispatcher.drain(30))
+        draining = asyncio.create_task(drain(node.dispatcher, 30))
         stage.go.set()
-        await drain
+        await draining
         assert (await node.task(task_id)).state is State.COMPLETED
         await node.check_at_rest()
 
@@ -151,7 +152,7 @@ async def test_a_drain_hands_back_and_another_node_completes(database_url: str, 
         await stage.until_began(1)
         waiting = await node.submit("wait", {"name": "waiting"})
         await until_waiting(node, 1)
-        await node.dispatcher.drain(0)
+        await drain(node.dispatcher, 0)
         later = await node.submit("wait", {"name": "later"})
         handed = await node.task(running)
         assert (handed.state, handed.attempt, handed.lease_owner) == (State.WAITING, 0, None)
@@ -180,7 +181,7 @@ async def test_a_draining_node_takes_nothing_over(database_url: str, stage: Stag
         await stage.until_began(1)
         queued = await gone.submit("wait", {"name": "queued"})
         await until_waiting(gone, 1)
-        await draining.dispatcher.drain(0)
+        await drain(draining.dispatcher, 0)
         await draining.lapse(queued)
         await draining.rescuer.rescue()
         assert (await draining.task(queued)).lease_owner is None
@@ -202,7 +203,7 @@ async def test_a_drain_ends_although_the_database_is_away(
         await stage.until_began(1)
         proxy.away = True
         proxy.cut()
-        await node.dispatcher.drain(0)
+        await drain(node.dispatcher, 0)
         assert stage.running == 0
         assert node.manager.allocated == {}
         proxy.away = False

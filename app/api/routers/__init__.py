@@ -6,6 +6,7 @@
 from app.api.routers import (
     acknowledgements,
     catalogue,
+    controls,
     documents,
     events,
     operations,
@@ -25,6 +26,7 @@ ROUTERS = (
     events.router,
     acknowledgements.router,
     catalogue.router,
+    controls.router,
     operations.router,
     documents.router,
 )
