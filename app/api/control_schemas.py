@@ -1,11 +1,12 @@
-"""What the answers about nodes and paused kinds of task look like, for the OpenAPI document."""
+"""What the answers about waiting look like: explanations, nodes and paused kinds of task, for the OpenAPI document."""
 
 from datetime import datetime
 from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from app.api.status_schemas import VECTOR, Vector
+from app.api.status_schemas import VECTOR, Vector, Waiting
+from app.protocol.states import State
 
 
 class NodeState(BaseModel):
@@ -43,3 +44,12 @@ class PausedTypePage(BaseModel):
 
     items: list[PausedTypeState]
     next_cursor: str | None
+
+
+class Explanation(BaseModel):
+    """Why a task waits, or how it goes."""
+
+    task_id: str
+    status: State
+    explanation: str = Field(examples=["waits for 1 cpu; 3 tasks are ahead; expected in about 40 s"])
+    waiting: Waiting | None = Field(description="`details.waiting` of its status; null once it has started.")

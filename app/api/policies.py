@@ -32,6 +32,7 @@ POLICIES: dict[tuple[str, str], Policy] = {
     ("GET", "/v1/tasks/{task_id}"): MONITOR,
     ("GET", "/v1/tasks/{task_id}/result"): MONITOR,
     ("GET", "/v1/tasks/{task_id}/messages"): MONITOR,
+    ("GET", "/v1/tasks/{task_id}/explanation"): MONITOR,
     ("GET", "/v1/tasks/{task_id}/events"): MONITOR,
     ("POST", "/v1/tasks/{task_id}/acknowledgements"): SUBMIT,
     ("POST", "/v1/tasks/{task_id}/retry"): SUBMIT,

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.control_schemas import NodePage, NodeState, PausedTypePage, PausedTypeState
+from app.api.control_schemas import Explanation, NodePage, NodeState, PausedTypePage, PausedTypeState
 from app.api.delivery_schemas import Acknowledged, Acknowledgement, RetryOverrides
 from app.api.status_schemas import VECTOR, ProblemMember, TaskPage, TaskStatus, Vector
 from app.protocol.history import MessageName, Party
@@ -175,6 +175,7 @@ ANSWERS: tuple[type[BaseModel], ...] = (
     TaskTypeDescription,
     TaskTypePage,
     ResourcesAnswer,
+    Explanation,
     NodeState,
     NodePage,
     PausedTypeState,

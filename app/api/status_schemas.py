@@ -81,7 +81,8 @@ class Waiting(BaseModel):
 
     reason: str = Field(
         description="queued: others come first. insufficient: others hold what is missing. capacity: more than any "
-        "node has at the moment. retry: the next attempt is due later. handed_back: its executor is shutting down.",
+        "node has at the moment. retry: the next attempt is due later. handed_back: its executor is shutting down. "
+        "paused: an operator has paused its kind, or all nodes.",
         examples=["insufficient"],
     )
     missing: Vector = Field(default={}, description="What is missing now, by unit.")

@@ -13,12 +13,13 @@ LIFETIME_S = 24 * 3600
 """Long enough for the longest watch; the token is kept nowhere."""
 
 
-def connect(url: str, token: str | None) -> Service:
+def connect(url: str, token: str | None, role: Role = Role.SUBMITTER) -> Service:
     """The service at `url`, as the holder of `token` or, left out, as this machine's user where that is possible.
 
-    Without either the service is asked without a token, and says itself what is missing.
+    `role` is what that user needs to be. Without either the service is asked without a token, and says itself what is
+    missing.
     """
-    return Service(url, token or (_own_token() if is_local(url) else None))
+    return Service(url, token or (_own_token(role) if is_local(url) else None))
 
 
 def user_name() -> str:
@@ -34,8 +35,8 @@ def uses_own_key(security: SecuritySettings) -> bool:
     return security.jwt_keys_file is None and security.jwt_keys_url is None and security.jwt_secret is None
 
 
-def _own_token() -> str | None:
-    """A submitter's token for this machine's user, where the service's own key lies here and may be read."""
+def _own_token(role: Role) -> str | None:
+    """A token for this machine's user, where the service's own key lies here and may be read."""
     # Loaded here, not above: half of a command's start would go into cryptography, needed or not.
     from app.security.errors import KeyConfigurationError  # noqa: PLC0415 - see above
     from app.security.issuing import issue  # noqa: PLC0415 - see above
@@ -52,7 +53,7 @@ def _own_token() -> str | None:
         return issue(
             own_signing_key(data_dir),
             user_name(),
-            [Role.SUBMITTER],
+            [role],
             lifetime_s,
             time.time(),
             issuer=security.jwt_issuer,

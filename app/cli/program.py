@@ -20,11 +20,14 @@ COMMANDS = {
     "keys": (SERVICE, "app.cli.keys", "keys"),
     "doctor": (SERVICE, "app.cli.doctor", "doctor"),
     "settings": (SERVICE, "app.cli.settings_", "settings"),
+    "nodes": (SERVICE, "app.cli.nodes", "nodes"),
+    "kinds": (SERVICE, "app.cli.kinds", "kinds"),
     "openapi": (SERVICE, "app.cli.openapi", "openapi"),
     "submit": (TASKS, "app.cli.submit", "submit"),
     "status": (TASKS, "app.cli.status", "status"),
     "watch": (TASKS, "app.cli.watch", "watch"),
     "list": (TASKS, "app.cli.list_", "list_tasks"),
+    "explain": (TASKS, "app.cli.explain", "explain"),
     "cancel": (TASKS, "app.cli.cancel", "cancel"),
 }
 """Where each command stands: the heading in the help, the module, and the function in it (or a program of its own)."""

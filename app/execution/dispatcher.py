@@ -28,6 +28,7 @@ from app.task_types.registry import Registry
 
 logger = logging.getLogger("app.execution")
 
+
 class Dispatcher:
     """See the module's docstring."""
 

@@ -38,7 +38,10 @@ class Pausing:
         return kind in wanted.paused_types or (wanted.mode is not Mode.SERVING and not wanted.others_serve)
 
     async def look(self) -> None:
-        """Reads what is wanted and does it. To be repeated: what comes late is let go of then. Raises StorageUnavailable."""
+        """Reads what is wanted and does it; repeated, since what comes late is let go of then.
+
+        Raises StorageUnavailable.
+        """
         before, self._wanted = self._wanted, await self._controls.wanted(self._dispatcher.node_id)
         if self._wanted != before:
             logger.info("paused kinds: %s; this node is %s", sorted(self._wanted.paused_types) or "none", self.mode)

@@ -19,6 +19,7 @@ WALK: list[tuple[str, str, set[Role | None], int]] = [
     ("GET", "/v1/tasks/{task_id}", MONITOR, 404),
     ("GET", "/v1/tasks/{task_id}/result", MONITOR, 404),
     ("GET", "/v1/tasks/{task_id}/messages", MONITOR, 404),
+    ("GET", "/v1/tasks/{task_id}/explanation", MONITOR, 404),
     ("GET", "/v1/tasks/{task_id}/events", MONITOR, 404),
     ("POST", "/v1/tasks/{task_id}/acknowledgements", SUBMIT, 404),
     ("POST", "/v1/tasks/{task_id}/retry", SUBMIT, 404),
@@ -49,7 +50,8 @@ def test_the_walk_of_all_routes_by_all_roles(
 ) -> None:
     clients: dict[Role | None, httpx.Client] = {None: nobody, **{role: callers.make(role).http for role in Role}}
     answers = {
-        role: client.request(method, path.format(task_id="none", name="none", node="none")) for role, client in clients.items()
+        role: client.request(method, path.format(task_id="none", name="none", node="none"))
+        for role, client in clients.items()
     }
     expected = {role: status if role in admitted else (401 if role is None else 403) for role in clients}
     assert {role: answer.status_code for role, answer in answers.items()} == expected

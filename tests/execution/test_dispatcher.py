@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.execution import dispatcher
+from app.execution import draining
 from app.execution.claimer import LEAST_WINDOW
 from app.execution.draining import drain
 from app.protocol.reasons import Reason
@@ -196,7 +196,7 @@ async def test_a_draining_node_takes_nothing_over(database_url: str, stage: Stag
 async def test_a_drain_ends_although_the_database_is_away(
     database_url: str, stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatcher, "HAND_BACK_S", 0.2)
+    monkeypatch.setattr(draining, "HAND_BACK_S", 0.2)
     registry = registry_of({"wait": stage.wait_for_go})
     async with Proxy(database_url) as proxy, open_node(proxy.url, registry, sql_url=database_url) as node:
         task_id = await node.submit("wait")
