@@ -5,6 +5,7 @@ generated from these classes.
 """
 
 import re
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ from pydantic_settings import SettingsError as PydanticSettingsError
 from app import fault_points
 
 PREFIX = "TASK_EXECUTOR_"
+MAX_PORT = 65_535
 POSTGRES_SCHEMES = frozenset({"postgres", "postgresql", "postgresql+asyncpg"})
 
 
@@ -25,6 +27,11 @@ class SettingsError(Exception):
 
 class _Section(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True)
+
+
+def _listed(value: Any) -> Any:
+    """What an environment variable lists, separated by commas."""
+    return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
 
 
 class ServerSettings(_Section):
@@ -88,7 +95,7 @@ class TaskSettings(_Section):
     @field_validator("task_types", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
-        return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
+        return _listed(value)
 
 
 class ExecutionSettings(_Section):
@@ -149,6 +156,45 @@ def _is_protected_url(text: str) -> bool:
     return bool(host) and "@" not in parts.netloc and (scheme == "https" or (scheme == "http" and local))
 
 
+class OutboundSettings(_Section):
+    """Whom the service may call: webhooks and http_request."""
+
+    outbound_allowed_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = Field(
+        default=(),
+        description="Networks that may be called although they are not public, such as `10.1.0.0/16,fd12::/48`. "
+        "For inner networks and for tests; the metadata addresses of clouds stay closed.",
+    )
+    outbound_plain_http: bool = Field(default=False, description="Whether http:// may be called besides https://.")
+    outbound_ports: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=("80", "443", "1024-65535"), description="Ports that may be called, singly or as first-last."
+    )
+    http_request_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Hosts that http_request may call, such as `api.example.com,*.example.org,example.net:8443`. "
+        "None unless named.",
+    )
+
+    @field_validator("outbound_allowed_networks", "outbound_ports", "http_request_hosts", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return _listed(value)
+
+    @field_validator("outbound_ports")
+    @classmethod
+    def _are_ports(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for ports in value:
+            port_range(ports)
+        return value
+
+
+def port_range(text: str) -> tuple[int, int]:
+    """First and last of the ports that a text such as 443 or 1024-65535 names. Raises ValueError."""
+    found = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?", text, re.ASCII)
+    if found is None or not 1 <= int(found[1]) <= int(found[2] or found[1]) <= MAX_PORT:
+        raise ValueError("should be ports such as 443 or ranges such as 1024-65535, separated by commas")
+    return int(found[1]), int(found[2] or found[1])
+
+
 class FaultSettings(_Section):
     """Failing on purpose. For tests only: never in service."""
 
@@ -176,6 +222,7 @@ class Settings:
             self.tasks = TaskSettings()
             self.execution = ExecutionSettings()
             self.security = SecuritySettings()
+            self.outbound = OutboundSettings()
             self.faults = FaultSettings()
         except ValidationError as error:
             raise SettingsError(_sentence(error)) from None
@@ -184,7 +231,15 @@ class Settings:
             raise SettingsError(str(error)) from None
 
 
-SECTIONS = (ServerSettings, StorageSettings, TaskSettings, ExecutionSettings, SecuritySettings, FaultSettings)
+SECTIONS = (
+    ServerSettings,
+    StorageSettings,
+    TaskSettings,
+    ExecutionSettings,
+    SecuritySettings,
+    OutboundSettings,
+    FaultSettings,
+)
 
 
 def variable_of(field: str) -> str:

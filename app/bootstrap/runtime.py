@@ -9,6 +9,7 @@ from app import fault_points
 from app.api.service import Service
 from app.bootstrap.delivery import Delivery
 from app.bootstrap.execution import Execution, capacity_of
+from app.bootstrap.outbound import outbound_client
 from app.bootstrap.security import Security
 from app.bootstrap.storage import Storage, open_database
 from app.execution.cancellation import Cancellation
@@ -42,6 +43,8 @@ async def running_service(settings: Settings, metrics: Metrics) -> AsyncIterator
     """
     _arm(settings.faults)
     async with AsyncExitStack() as stack:
+        outbound = outbound_client(settings.outbound)
+        stack.callback(outbound.close)
         registry = load(settings.tasks.task_types)
         security = Security(settings)
         await security.load(stack)

@@ -9,6 +9,7 @@ from app.task_types.definition import TaskType
 BUILT_IN = (
     "app.task_types.echo",
     "app.task_types.sleep",
+    "app.task_types.http_request",
     "app.task_types.data_processing",
 )
 ENTRY_POINT_GROUP = "task_executor.task_types"

@@ -115,7 +115,7 @@ def test_every_example_of_a_body_fits_the_schema_and_each_kind_of_task_has_one()
                 validator(content["schema"]).validate(value)
                 if value.get("type") == "submit_task":
                     kinds.add(value["body"]["task_specification"]["type"])
-    assert kinds == {"echo", "sleep", "data_processing"}
+    assert kinds == {"echo", "sleep", "http_request", "data_processing"}
 
 
 def test_the_protocols_example_comes_first_and_is_the_protocols() -> None:

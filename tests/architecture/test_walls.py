@@ -40,6 +40,8 @@ def test_the_walls_stand() -> None:
         ("api", "import asyncpg", "SQLAlchemy, asyncpg and Alembic"),
         ("api", "from jose import jwt", "Tokens and keys"),
         ("protocol", "import socket", "The protocol is pure"),
+        ("delivery", "import httpx", "Calls to addresses of others"),
+        ("outbound", "import app.storage", "Imports point down only"),
     ],
 )
 def test_a_breach_is_seen(tmp_path: Path, place: str, line: str, contract: str) -> None:

@@ -6,7 +6,7 @@ from tests.api.caller import Caller, message
 
 def test_every_kind_of_task_is_described_with_examples_that_fit_its_schema_and_are_accepted(alice: Caller) -> None:
     page = alice.http.get("/v1/task-types").json()
-    assert [kind["type"] for kind in page["items"]] == ["echo", "sleep", "data_processing"]
+    assert [kind["type"] for kind in page["items"]] == ["echo", "sleep", "http_request", "data_processing"]
     assert page["next_cursor"] is None
     for kind in page["items"]:
         assert kind["description"]
