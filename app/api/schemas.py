@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.control_schemas import Explanation, NodePage, NodeState, PausedTypePage, PausedTypeState
 from app.api.delivery_schemas import Acknowledged, Acknowledgement, RetryOverrides
-from app.api.status_schemas import VECTOR, ProblemMember, TaskPage, TaskStatus, Vector
+from app.api.status_schemas import VECTOR, ProblemMember, TaskPage, TaskStatus, TaskWarning, Vector
 from app.protocol.history import MessageName, Party
 from app.protocol.messages import SubmitTask
 from app.protocol.reasons import Reason
@@ -54,6 +54,7 @@ class DryRun(BaseModel):
     priority: int
     resources: RequestedResources
     expected_start: datetime | None = Field(description="Now, where resources are free; else null.")
+    warning: TaskWarning | None = Field(description="What threatens it, such as a deadline that cannot be met.")
     replay_of: str | None = Field(description="The task that this message has made already.")
 
 

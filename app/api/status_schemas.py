@@ -50,6 +50,7 @@ STATUS_EXAMPLE: JsonDict = {
             },
             "progress_details": {"step": "transform"},
             "waiting": None,
+            "warning": None,
             "reason": None,
             "error": None,
             "result": None,
@@ -110,6 +111,16 @@ class TaskError(BaseModel):
     errors: list[ProblemMember] = Field(default=[], description="Of a Rejected task: everything that is wrong.")
 
 
+class TaskWarning(BaseModel):
+    """What threatens a task."""
+
+    kind: Literal["deadline_infeasible", "deadline_at_risk"] = Field(
+        description="deadline_infeasible: said at submission. deadline_at_risk: said later, by a ProgressUpdate."
+    )
+    message: str = Field(description="A sentence for people.")
+    expected_end: datetime = Field(description="From the run times seen so far.")
+
+
 class TaskDetails(BaseModel):
     """Everything that is known of a task. Members that say nothing are null."""
 
@@ -130,6 +141,7 @@ class TaskDetails(BaseModel):
     resources: TaskResources
     progress_details: dict[str, Any] | None = Field(description="What the handler said with its last progress.")
     waiting: Waiting | None = Field(description="Why it has not started; null for any other state.")
+    warning: TaskWarning | None = Field(description="What threatens it, while it is under way.")
     reason: Reason | None = Field(description="How it came to its end, of a Failed or Rejected task.")
     error: TaskError | None
     result: Any = Field(description="What the handler returned; null until Completed, and in the short view of a list.")

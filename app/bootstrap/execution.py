@@ -7,6 +7,7 @@ from app.bootstrap.storage import Storage
 from app.execution.backends.asyncio_ import AsyncioBackend
 from app.execution.backends.backend import Backend
 from app.execution.backends.process import ProcessBackend
+from app.execution.deadlines import DeadlineWatch
 from app.execution.dispatcher import Dispatcher
 from app.execution.holding import Recorder
 from app.execution.pausing import LOOK_S, Pausing
@@ -21,6 +22,7 @@ from app.task_types.registry import Registry
 from app.telemetry.metrics import Metrics
 
 ALLOCATION_CHECK_S = 0.25
+DEADLINE_CHECK_S = 1.0
 
 
 class Execution:
@@ -41,6 +43,7 @@ class Execution:
             released=self.dispatcher.released,
             observe=metrics.attempt_ended,
         )
+        self.deadlines = DeadlineWatch(self.dispatcher, self.manager, recorder, storage.leases, storage.journal)
         self.pausing = Pausing(storage.controls, self.dispatcher, grace_s=settings.execution.drain_s)
         self.heartbeat = Heartbeat(storage.leases, self.dispatcher)
         self.rescuer = Rescuer(storage.leases, storage.journal, self.dispatcher, rescued=metrics.lease_rescue)
@@ -59,6 +62,7 @@ class Execution:
         return [
             Periodic("heartbeat", self._lease_s / 3, self.heartbeat.beat),
             Periodic("rescue", min(1.0, self._lease_s / 3), self.rescuer.rescue),
+            Periodic("deadlines at risk", DEADLINE_CHECK_S, self.deadlines.look),
             Periodic("pausing", LOOK_S, self.pausing.look),
             Periodic("allocation time-outs", ALLOCATION_CHECK_S, self.timeouts.check),
         ]

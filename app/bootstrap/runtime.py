@@ -1,6 +1,7 @@
 """The whole service: every room built, wired to the others, started, and taken down in the reverse order."""
 
 import logging
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
@@ -20,10 +21,12 @@ from app.protocol.history import Item
 from app.protocol.messages import RetryPolicy
 from app.protocol.resources import Amounts
 from app.protocol.task import Task
+from app.resources.request import request_of
 from app.settings import FaultSettings, Settings
 from app.storage.errors import StorageUnavailable
 from app.storage.listen import News
 from app.submission.handler import SubmissionHandler
+from app.submission.outlook import Outlook
 from app.submission.retry import Retry
 from app.task_types.registry import Registry, load
 from app.telemetry.metrics import Metrics, Observation
@@ -177,8 +180,11 @@ def _submission(settings: Settings, registry: Registry, storage: Storage, execut
         storage.queries,
         registry,
         dispatcher,
-        capacity=lambda: manager.capacity,
-        starts_at_once=dispatcher.starts_at_once,
+        outlook=Outlook(
+            capacity=lambda: manager.capacity,
+            starts_at_once=dispatcher.starts_at_once,
+            expected_end=lambda task: manager.soonest_end(request_of(task), time.time()),
+        ),
         retry=RetryPolicy(initial_s=settings.execution.backoff_initial_s, max_s=settings.execution.backoff_max_s),
     )
 

@@ -56,7 +56,8 @@ def status_json(task: "Task", waiting_json: str | None = None) -> str:
         f'"allocated":{resources_json(task.allocated)},'
         f'"used":{json_text(task.used) if task.used else "{}"}}},'
         f'"progress_details":{task.progress_details_json or "null"},'
-        f'"waiting":{waiting_json or task.waiting_json or "null"},"reason":{reason},'
+        f'"waiting":{waiting_json or task.waiting_json or "null"},"warning":{task.warning_json or "null"},'
+        f'"reason":{reason},'
         f'"error":{task.error_json or "null"},"result":{task.result_json or "null"}}}}}}}'
     )
 

@@ -63,6 +63,8 @@ class Task:
     error_json: str | None = None
     result_json: str | None = None
     waiting_json: str | None = None
+    warning_json: str | None = None
+    """What threatens it, such as a deadline that will be missed."""
     allocated: Amounts = field(default_factory=dict)
     used: dict[str, float] = field(default_factory=dict)
     run_at: datetime | None = None
@@ -103,8 +105,9 @@ class Task:
         self._end(now, State.REJECTED, Reason.VALIDATION_FAILED, json_text(error))
         self._tell(MessageName.TASK_REJECTED, now)
 
-    def accept(self, now: datetime) -> None:
-        """The validators found nothing wrong: accepted, and its resources are asked for."""
+    def accept(self, now: datetime, warning: dict[str, Any] | None = None) -> None:
+        """The validators found nothing wrong: accepted, perhaps with a warning, and its resources are asked for."""
+        self.warning_json = json_text(warning) if warning else None
         self._tell(MessageName.TASK_ACCEPTED, now)
         self.request_resources(now)
 
@@ -148,6 +151,11 @@ class Task:
         """The handler says how far it is, 0..1."""
         self.progress = fraction
         self.progress_details_json = json_text(details) if details else None
+        self._tell(MessageName.PROGRESS_UPDATE, now)
+
+    def put_at_risk(self, now: datetime, warning: dict[str, Any]) -> None:
+        """The submitter is warned, wherever the task stands."""
+        self.warning_json = json_text(warning)
         self._tell(MessageName.PROGRESS_UPDATE, now)
 
     def complete(self, now: datetime, result_json: str, used: dict[str, float]) -> None:
@@ -228,7 +236,7 @@ class Task:
         self.finished_at = now
         self.reason = reason
         self.error_json = error_json
-        self.waiting_json = None
+        self.waiting_json = self.warning_json = None
         self.run_at = None
         self.lease_owner = None
 

@@ -81,6 +81,13 @@ class Allocations:
         ]
         return sorted(holders, key=lambda running: self._ends_at(running, now))
 
+    def expected_end(self, task_id: str, now: float) -> float | None:
+        """When the task should give back what it holds; None where it holds nothing, or its kind is unknown."""
+        running = self._running.get(task_id)
+        if running is None or not self.times.known(running.request.kind):
+            return None
+        return self._ends_at(running, now)
+
     def _ends_at(self, running: Running, now: float) -> float:
         request = running.request
         return expected_end(running.granted_at, self.times.expected(request.kind), request.timeout_s, now)

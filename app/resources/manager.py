@@ -147,6 +147,37 @@ class ResourceManager:
         entry = self._entries.get(task_id)
         return None if entry is None else explain(self._standing(entry, now))
 
+    def expected_runs(self) -> dict[str, float]:
+        """How long tasks of each kind that has been seen to end usually run, in seconds."""
+        return self._allocations.times.means()
+
+    def expected_end(self, task_id: str, now: float) -> float | None:
+        """When a task that holds or waits here should be over; None where its kind (or one before it) is unknown."""
+        self._enqueue(now)
+        entry = self._entries.get(task_id)
+        if entry is None:
+            return self._allocations.expected_end(task_id, now)
+        start = self._standing(entry, now).expected_start
+        run_s = self.expected_runs().get(entry.request.kind)
+        return None if start is None or run_s is None else start + run_s
+
+    def soonest_end(self, request: Request, now: float) -> float | None:
+        """When a request made now would be over at the soonest: once it fits, and behind what is more urgent.
+
+        None where its kind, or one that is in its way, has not been seen to end.
+        """
+        run_s = self.expected_runs().get(request.kind)
+        if run_s is None or self.blocked_by_capacity(request.amounts):
+            return None
+        if self.free_for(request.amounts):
+            return now + run_s
+        allocations = self._allocations
+        missing = shortfall(request.amounts, allocations.pool.free)
+        if not all(allocations.times.known(holder.request.kind) for holder in allocations.holders_of(missing, now)):
+            return None
+        fit = earliest_fit(request.amounts, allocations.pool.free, allocations.holdings(now), now)
+        return fit.at + self._queue.cost_before(request.priority) + run_s
+
     # -- inside -----------------------------------------------------------------------------------
 
     def _enqueue(self, now: float) -> None:

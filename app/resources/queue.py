@@ -106,10 +106,16 @@ class FairQueue:
         if entry is self._turn:
             return Ahead(0, 0.0)
         ahead, cost = self._levels[entry.request.priority].ahead_of(entry)
-        for priority in self._priorities[: bisect_left(self._priorities, entry.request.priority)]:
-            level = self._levels[priority]
+        for level in self._more_urgent(entry.request.priority):
             ahead, cost = ahead + level.waiting, cost + level.cost
         return Ahead(ahead, cost)
+
+    def cost_before(self, priority: int) -> float:
+        """Share-seconds of all that is more urgent."""
+        return sum(level.cost for level in self._more_urgent(priority))
+
+    def _more_urgent(self, priority: int) -> Iterator[Level]:
+        return (self._levels[each] for each in self._priorities[: bisect_left(self._priorities, priority)])
 
     def by_amounts(self) -> dict[Vector, int]:
         """How many requests ask for each vector."""

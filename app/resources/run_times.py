@@ -52,6 +52,10 @@ class RunTimes:
         """Whether a task of that kind has been seen to end."""
         return kind in self._by_kind
 
+    def means(self) -> dict[str, float]:
+        """The mean of each kind that has been seen."""
+        return {kind: seen.mean_s for kind, seen in self._by_kind.items()}
+
     def expected(self, kind: str) -> float:
         """The mean of the kind; of all kinds where this one has not been seen."""
         seen = self._by_kind.get(kind) or self._overall

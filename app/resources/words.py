@@ -32,9 +32,9 @@ def in_words(status: Json, now: datetime) -> str:
     body = status["body"]
     state, details = State(body["status"]), body["details"]
     if state in QUEUED:
-        return _waiting(details.get("waiting") or {}, details, now)
+        return _waiting(details.get("waiting") or {}, details, now) + _warning(details)
     if state is State.EXECUTING:
-        return _executing(body, details, now)
+        return _executing(body, details, now) + _warning(details)
     if state is State.COMPLETED:
         return f"is done, after {_attempts(details)}"
     if not state.terminal:
@@ -105,6 +105,11 @@ def _executing(body: Json, details: Json, now: datetime) -> str:
     if body.get("progress"):
         parts.append(f"{body['progress']:.0%} done")
     return "; ".join(parts)
+
+
+def _warning(details: Json) -> str:
+    message = (details.get("warning") or {}).get("message")
+    return f"; {message}" if message else ""
 
 
 def _attempts(details: Json) -> str:

@@ -4,11 +4,12 @@ A lease is held by a node (`lease_owner`) until `lease_expires_at` on the databa
 raises the task's version, so that whatever the former holder still writes is refused by the journal.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import asyncpg
 
+from app.protocol.messages import TIMEOUT_MAX_S
 from app.protocol.task import Task
 from app.storage.database import Database
 from app.storage.errors import Conflict
@@ -89,6 +90,14 @@ UPDATE tasks SET acknowledgement_wanted = greatest(acknowledgement_wanted, $2)
 WHERE task_id = $1 AND lease_owner IS NOT NULL
 RETURNING acknowledgement_wanted"""
 
+# By the index on deadlines. Times are by kind, in seconds.
+_NEARER_THAN_THEIR_RUN = f"""
+SELECT {COLUMNS} FROM tasks JOIN unnest($1::text[], $2::double precision[]) AS run(kind, seconds) ON type = kind
+WHERE deadline IS NOT NULL AND finished_at IS NULL AND lease_owner IS NULL AND warning IS NULL
+    AND deadline BETWEEN clock_timestamp() AND clock_timestamp() + make_interval(secs => $3)
+    AND deadline < clock_timestamp() + make_interval(secs => seconds)
+ORDER BY deadline LIMIT $4"""
+
 # Word that was left for a holder who had let go of the task before it heard.
 _UNHEARD = f"""
 SELECT {COLUMNS}, acknowledgement_wanted FROM tasks
@@ -142,6 +151,16 @@ class Leases:
     async def take_overdue(self, limit: int) -> list[Task]:
         """Takes tasks that have not started and whose deadline has passed."""
         return await self._take(_OVERDUE, limit)
+
+    async def nearer_than_their_run(self, runs: Mapping[str, float], limit: int) -> list[Task]:
+        """Tasks that nobody holds whose deadline is nearer than `runs` (seconds by kind), and not warned of yet."""
+        if not runs:
+            return []
+        longest = max(runs.values())
+        rows = await self._upkeep.fetch(
+            _NEARER_THAN_THEIR_RUN, list(runs), list(runs.values()), min(longest, TIMEOUT_MAX_S), limit
+        )
+        return [task_of(row) for row in rows]
 
     async def extend(self, task_ids: Sequence[str]) -> Held:
         """Keeps the leases of these tasks; what is missing in the answer has been lost.

@@ -72,6 +72,7 @@ tasks = Table(
     Column("error", JSON),
     Column("result", JSON),
     Column("waiting", JSON),
+    Column("warning", JSON),
     Column("allocated", JSON, nullable=False),
     Column("used", JSON, nullable=False),
     Column("run_at", _moment),

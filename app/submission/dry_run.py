@@ -3,19 +3,21 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from app.protocol.messages import SubmitTask
-from app.protocol.resources import Amounts, to_wire
+from app.protocol.resources import to_wire
 from app.protocol.task import Task
 from app.protocol.times import format_time
+from app.submission.outlook import Outlook
 
 
-def prospect(message: SubmitTask, requested: Amounts, known: Task | None, *, starts_at_once: bool) -> dict[str, Any]:
+def prospect(task: Task, known: Task | None, outlook: Outlook) -> dict[str, Any]:
     """The answer to a dry run. `expected_start` is null where it depends on what runs now."""
+    starts_at_once = outlook.starts_at_once(task.requested)
     return {
         "valid": True,
-        "type": message.body.task_specification.type,
-        "priority": message.body.priority,
-        "resources": {"requested": to_wire(requested), "free": starts_at_once},
+        "type": task.type,
+        "priority": task.priority,
+        "resources": {"requested": to_wire(task.requested), "free": starts_at_once},
         "expected_start": format_time(datetime.now(UTC)) if starts_at_once else None,
+        "warning": outlook.warning(task),
         "replay_of": known.task_id if known is not None else None,
     }

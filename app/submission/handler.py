@@ -5,7 +5,6 @@ A message is answered only after the commit: accepted and rejected tasks alike a
 
 import asyncio
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -23,6 +22,7 @@ from app.storage.queries import Queries
 from app.submission.dry_run import prospect
 from app.submission.idempotency import KeyReused, content_digest
 from app.submission.identifiers import new_task_id
+from app.submission.outlook import Outlook
 from app.submission.resource_validator import check_resources, resolve
 from app.submission.task_validator import Checked, check_task
 from app.task_types.definition import TaskType
@@ -76,11 +76,7 @@ class Verdict:
 
 
 class SubmissionHandler:
-    """See the module's docstring.
-
-    `capacity` answers what this service could ever grant,
-    `starts_at_once` whether a request would be granted now.
-    """
+    """See the module's docstring."""
 
     def __init__(
         self,
@@ -89,16 +85,14 @@ class SubmissionHandler:
         registry: Registry,
         handover: Handover,
         *,
-        capacity: Callable[[], Amounts],
-        starts_at_once: Callable[[Amounts], bool],
+        outlook: Outlook,
         retry: RetryPolicy,
     ) -> None:
         self._journal = journal
         self._queries = queries
         self._registry = registry
         self._handover = handover
-        self._capacity = capacity
-        self._starts_at_once = starts_at_once
+        self._outlook = outlook
         self._retry = retry
         # There are few different ones.
         self._retry_policy = lru_cache(maxsize=1024)(self._make_policy)
@@ -125,7 +119,7 @@ class SubmissionHandler:
             task.idempotency_key = idempotency_key
         task.content_digest = content_digest(value["body"])
         task.submit(now, valid=True)
-        task.accept(now)
+        task.accept(now, self._outlook.warning(task))
         return await self._store(task, message.body.task_specification.parameters)
 
     async def submit_again(self, verdict: Verdict, text: str, failed: Task, digest: bytes) -> Submission:
@@ -140,20 +134,21 @@ class SubmissionHandler:
         task = self._task(message, kind, verdict.requested, text, failed.submitter, now)
         task.retry_of, task.content_digest = failed.task_id, digest
         task.submit(now, valid=True)
-        task.accept(now)
+        task.accept(now, self._outlook.warning(task))
         return await self._store(task, message.body.task_specification.parameters)
 
     async def dry_run(self, raw: bytes, submitter: str, idempotency_key: str | None = None) -> dict[str, Any]:
         """What `submit` would do with the message; nothing is kept. Raises as `submit` does."""
         value = strict_json.parse(raw)
         verdict = self.check(value, datetime.now(UTC))
-        message = verdict.checked.message
-        if verdict.errors or message is None:
+        message, kind = verdict.checked.message, verdict.checked.kind
+        if verdict.errors or message is None or kind is None:
             raise InvalidTask(verdict.errors, None)
         known = await self._queries.find_submission(submitter, idempotency_key or message.header.message_id)
         if known is not None and known.content_digest != content_digest(value["body"]):
             raise KeyReused(known.task_id)
-        return prospect(message, verdict.requested, known, starts_at_once=self._starts_at_once(verdict.requested))
+        task = self._task(message, kind, verdict.requested, raw.decode(), submitter, datetime.now(UTC))
+        return prospect(task, known, self._outlook)
 
     def check(self, value: Any, now: datetime) -> Verdict:
         """Both validators over one parsed message; writes nothing."""
@@ -162,7 +157,7 @@ class SubmissionHandler:
         errors = checked.errors
         if checked.message is not None and checked.kind is not None:
             requested = resolve(checked.message.body.task_specification.resources, checked.kind)
-            errors = errors + check_resources(requested, self._capacity())
+            errors = errors + check_resources(requested, self._outlook.capacity())
         return Verdict(value, checked, requested, errors)
 
     async def submit_batch(self, values: list[Any], submitter: str) -> list[Submission | Exception]:

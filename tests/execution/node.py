@@ -25,11 +25,13 @@ from app.protocol.resources import Amounts, Resources
 from app.protocol.states import TRANSITIONS, State
 from app.protocol.task import Task
 from app.resources.manager import ResourceManager
+from app.resources.request import request_of
 from app.storage.claim import Leases
 from app.storage.database import Database, driver_dsn
 from app.storage.journal import Journal
 from app.storage.queries import Queries, StatusReader
 from app.submission.handler import SubmissionHandler
+from app.submission.outlook import Outlook
 from app.task_types.context import TaskContext
 from app.task_types.definition import task_type
 from app.task_types.registry import Registry
@@ -259,8 +261,11 @@ def _assemble(
             Queries(database),
             registry,
             dispatcher,
-            capacity=lambda: manager.capacity,
-            starts_at_once=dispatcher.starts_at_once,
+            outlook=Outlook(
+                capacity=lambda: manager.capacity,
+                starts_at_once=dispatcher.starts_at_once,
+                expected_end=lambda task: manager.soonest_end(request_of(task), time.time()),
+            ),
             retry=RetryPolicy(initial_s=0.01, max_s=0.02),
         ),
         heartbeat=Heartbeat(leases, dispatcher),

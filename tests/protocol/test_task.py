@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.protocol.history import Item, first_break
+from app.protocol.history import Item, MessageName, first_break
 from app.protocol.messages import RetryPolicy
 from app.protocol.reasons import Reason
 from app.protocol.states import TRANSITIONS, IllegalTransition, State
@@ -23,8 +23,8 @@ ODD = 'a"\\b\n\t\x7f é 中 \U0001f600 </script> \u2028'
 
 DETAILS = {
     "task_id", "type", "priority", "deadline", "submitter", "submitted_at", "labels", "retry_of", "max_attempts",
-    "attempt", "started_at", "finished_at", "sequence", "resources", "progress_details", "waiting", "reason", "error",
-    "result", "acknowledged",
+    "attempt", "started_at", "finished_at", "sequence", "resources", "progress_details", "waiting", "warning", "reason",
+    "error", "result", "acknowledged",
 }  # fmt: skip
 
 
@@ -33,6 +33,19 @@ def accepted(**members: Any) -> Task:
     task.submit(NOW, valid=True)
     task.accept(NOW)
     return task
+
+
+def test_a_warning_is_told_and_gone_when_the_task_is_over() -> None:
+    task = new_task(submitted_at=NOW)
+    task.submit(NOW, valid=True)
+    task.accept(NOW, {"kind": "deadline_infeasible"})
+    assert told(task)["body"]["details"]["warning"] == {"kind": "deadline_infeasible"}
+    task.put_at_risk(NOW, {"kind": "deadline_at_risk"})
+    update = task.change().items[-1]
+    assert (update.name, update.status) == (MessageName.PROGRESS_UPDATE, State.RESOURCE_ALLOCATION)
+    assert json.loads(update.message)["body"]["details"]["warning"] == {"kind": "deadline_at_risk"}
+    task.fail(NOW, Reason.DEADLINE_EXCEEDED, ERROR)
+    assert told(task)["body"]["details"]["warning"] is None
 
 
 def running(**members: Any) -> Task:
