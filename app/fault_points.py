@@ -27,6 +27,8 @@ POINTS: Final = {
     "claims.after_reply": "tasks are leased to this node, and it does not know of them yet",
     "upkeep.before_send": "a heartbeat, a rescue or word for another node is about to be sent",
     "upkeep.after_reply": "the same has been carried out",
+    "rates.before_send": "a draw on what subjects may call is about to be sent",
+    "rates.after_reply": "calls have been drawn, and nobody has been let through",
     "pool.before_send": "a transaction on a connection of the pool begins",
     "pool.after_reply": "a transaction on a connection of the pool is committed",
     "news.before_send": "the other nodes are about to be told of a commit",

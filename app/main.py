@@ -10,6 +10,7 @@ from app.api.hot_path import HotPath
 from app.api.metrics import instrument
 from app.api.openapi import Description, operation_id, timeless
 from app.api.problems import KNOWN, problem_response
+from app.api.rate_headers import RateHeaders
 from app.api.routers import HOT, ROUTERS
 from app.api.routing import SlimRoute
 from app.api.security_headers import SecurityHeaders
@@ -53,6 +54,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for router in ROUTERS:
         app.include_router(router)
     app.openapi = lambda: timeless(app)  # type: ignore[method-assign]  # FastAPI's own way to replace it
+    app.add_middleware(RateHeaders)
     app.add_middleware(SecurityHeaders)
     instrument(app, metrics)
     slim = [route for router in HOT for route in router.routes if isinstance(route, SlimRoute)]

@@ -5,7 +5,7 @@ generated from these classes.
 """
 
 import re
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -15,9 +15,11 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pydantic_settings import SettingsError as PydanticSettingsError
 
 from app import fault_points
+from app.protocol.rates import Rate
 
 PREFIX = "TASK_EXECUTOR_"
 MAX_PORT = 65_535
+NO_LIMIT = "off"
 POSTGRES_SCHEMES = frozenset({"postgres", "postgresql", "postgresql+asyncpg"})
 
 
@@ -136,6 +138,36 @@ class SecuritySettings(_Section):
     jwt_keys_refresh_s: float = Field(default=300, ge=10, description="Seconds between two reads of JWT_KEYS_URL.")
     jwt_secret: str | None = Field(default=None, repr=False, description="HS256 secret of at least 32 bytes.")
     jwt_max_lifetime_s: int = Field(default=86_400, ge=60, description="Longest lifetime of a token, in seconds.")
+    rate_limit: str = Field(
+        default="6000/minute",
+        description="How often one submitter may call, over all services on one database: a number and a unit (second, "
+        "minute, hour, day), or off. An admin sets others for single submitters.",
+    )
+    address_rate_limit: str | None = Field(
+        default=None,
+        description="How often one address may call a service without a valid token, in the same form. Where it is "
+        "not set, as often as RATE_LIMIT says.",
+    )
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Addresses and networks of proxies, separated by commas, whose X-Forwarded-For is believed. "
+        "From anyone else it is ignored.",
+    )
+
+    @field_validator("rate_limit", "address_rate_limit")
+    @classmethod
+    def _is_rate(cls, value: str | None) -> str | None:
+        if value is not None and value.lower() != NO_LIMIT:
+            Rate.parse(value)
+        return value
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _are_networks(cls, value: Any) -> Any:
+        names = tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
+        for name in names:
+            ip_network(name)
+        return names
 
     @field_validator("jwt_keys_url")
     @classmethod

@@ -37,6 +37,17 @@ _HEADERS: dict[str, tuple[str, Documentation]] = {
     "Preference-Applied": ("The wait that was granted, as `wait=N`.", {"type": "string"}),
     "WWW-Authenticate": ("What the service wants.", {"type": "string", "examples": ['Bearer error="invalid_token"']}),
 }
+_ON_EVERY_ANSWER: dict[str, Documentation] = {
+    "RateLimit": {
+        "description": "How many calls are left (`r`), and the seconds after which all of them are (`t`).",
+        "schema": {"type": "string", "examples": ['"calls";r=5990;t=1']},
+    },
+    "RateLimit-Policy": {
+        "description": "How many calls (`q`) may be made in so many seconds (`w`).",
+        "schema": {"type": "string", "examples": ['"calls";q=6000;w=60']},
+    },
+}
+RATE_HEADERS: Documentation = {name: {"$ref": f"#/components/headers/{name}"} for name in _ON_EVERY_ANSWER}
 _PROBLEMS: dict[int, tuple[str, str, Documentation]] = {
     400: ("not-json", "The body is not JSON: Expecting ',' delimiter at line 1 column 9.", {}),
     401: (UNAUTHENTICATED.kind, UNAUTHENTICATED.detail, {"instance": "/v1/tasks"}),
@@ -59,7 +70,11 @@ _PROBLEMS: dict[int, tuple[str, str, Documentation]] = {
             ],
         },
     ),
-    429: ("too-many-streams", "There are 5 streams of this task open already. Close one first.", {}),
+    429: (
+        "rate-limit-exceeded",
+        "More than 6000/minute (calls). Wait 1 s.",
+        {"violated-policies": ["calls"], "limit": 6000, "window_s": 60},
+    ),
     503: ("database-unavailable", "The database cannot be reached at the moment.", {}),
 }
 _PROBLEM_HEADERS = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}
@@ -98,6 +113,11 @@ def problem(status: int) -> Documentation:
 def problem_examples() -> dict[str, Documentation]:
     """One problem of each status, for components/examples."""
     return {f"problem.{status}": {"value": _example(status)} for status in _PROBLEMS}
+
+
+def header_components() -> dict[str, Documentation]:
+    """The headers of every answer to a caller who is known, for components/headers."""
+    return _ON_EVERY_ANSWER
 
 
 def takes(model: type[BaseModel], examples: str, *, required: bool = True) -> Documentation:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api.problems import problem_response
+from app.api.rate_headers import rate_headers
 from app.api.routing import SlimRoute
 from app.telemetry.http_metrics import HttpMeter
 
@@ -55,6 +56,7 @@ class HotPath:
             response = await metered.route.answer(scope, receive, send)
         except Exception as error:  # noqa: BLE001 - every error is a problem document, none a broken connection
             response = problem_response(error, scope["path"])
+        response.raw_headers.extend(rate_headers(scope))
         metered.meter.observe(response.status_code, perf_counter() - begin)
         await response(scope, receive, send)
 

@@ -72,6 +72,7 @@ class Description:
         self._document["components"] = {
             "schemas": _schemas(self._kinds),
             "securitySchemes": {SECURITY_SCHEME: _security_scheme()},
+            "headers": documented.header_components(),
         }
 
     def at(self, now: datetime | None) -> Document:
@@ -117,8 +118,11 @@ def _apply_policy(operation: Document, method: str, path: str) -> None:
         operation["security"] = [{SECURITY_SCHEME: []}]
         kind = "permission" if isinstance(policy, Permission) else "role"
         operation["description"] += f"\n\nNeeds the {kind} `{policy}`."
-        for status in (401, 403, 503):
+        for status in (401, 403, 429, 503):
             operation["responses"].setdefault(str(status), documented.problem(status))
+        for status, response in operation["responses"].items():
+            if status != "401":
+                response.setdefault("headers", {}).update(documented.RATE_HEADERS)
     operation["responses"] = dict(sorted(operation["responses"].items()))
 
 

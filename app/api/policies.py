@@ -78,12 +78,10 @@ def authenticate(scope: Scope, verifier: TokenVerifier) -> Principal:
     return verifier.verify(found[0][7:], time.time())
 
 
-def authorize(scope: Scope, verifier: TokenVerifier, needed: Permission | AdminRole) -> Principal:
-    """The caller, who holds the permission or the role. Raises as `authenticate`, and a 403 problem."""
-    principal = authenticate(scope, verifier)
+def check_permission(principal: Principal, needed: Permission | AdminRole) -> None:
+    """Raises a 403 problem for a caller who holds neither the permission nor the role."""
     if isinstance(needed, Permission):
         if needed not in principal.permissions:
             raise Problem(403, "permission-missing", f"The token lacks the permission {needed}.")
     elif not principal.admin:
         raise Problem(403, "permission-missing", f"The token lacks the role {needed}.")
-    return principal

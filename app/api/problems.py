@@ -20,7 +20,7 @@ from app.delivery.places import TooManyStreams
 from app.execution.cancellation import AlreadyOver
 from app.protocol.problems import MemberError, as_json, member_error
 from app.protocol.strict_json import ForbiddenJson, NotJson
-from app.security.errors import InvalidToken
+from app.security.errors import InvalidToken, RateLimited
 from app.storage.errors import DuplicateMessage, StorageUnavailable
 from app.submission.handler import InvalidTask
 from app.submission.idempotency import KeyReused
@@ -152,6 +152,19 @@ def _too_many_streams(error: TooManyStreams) -> Problem:
     )
 
 
+def _rate_limited(error: RateLimited) -> Problem:
+    advice = f"Wait {error.retry_after_s} s."
+    if error.cost > error.rate.limit:
+        advice = f"This call counts as {error.cost}: send fewer messages at once."
+    return Problem(
+        429,
+        "rate-limit-exceeded",
+        f"More than {error.rate} ({error.policy.replace('-', ' ')}). {advice}",
+        headers={"Retry-After": str(error.retry_after_s)},
+        members={"violated-policies": [error.policy], "limit": error.rate.limit, "window_s": error.rate.window_s},
+    )
+
+
 def _request_invalid(error: RequestValidationError) -> Problem:
     errors = [member_error(each) for each in error.errors()]
     return Problem(422, "invalid-request", "The request is not acceptable; see errors.", errors=errors)
@@ -178,6 +191,7 @@ _TABLE: dict[type[Exception], Callable[[Any], Problem]] = {
     NotFailed: _not_failed,
     NotYetSent: _not_yet_sent,
     TooManyStreams: _too_many_streams,
+    RateLimited: _rate_limited,
     RequestValidationError: _request_invalid,
     HTTPException: _http,
 }

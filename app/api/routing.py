@@ -12,11 +12,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from app.api.policies import Open, Policy, authorize, methods_of, policy_of
+from app.api.policies import Open, Policy, authenticate, check_permission, methods_of, policy_of
 from app.api.problems import Problem
+from app.api.rate_headers import SUBJECT
 from app.api.service import Service
 from app.protocol.roles import Principal
-from app.security.errors import UnknownKey
+from app.security.errors import InvalidToken, UnknownKey
 
 PRINCIPAL = "task_executor.principal"
 
@@ -41,18 +42,15 @@ class PolicedRoute(APIRoute):
         self._policies: dict[str, Policy] = {method: policy_of(method, path) for method in self.methods or ()}
 
     async def admit(self, scope: Scope) -> None:
-        """Puts the caller into the scope. Raises InvalidToken or a Problem."""
+        """Puts the caller into the scope, whose call then counts. Raises InvalidToken, RateLimited or a Problem."""
         policy = self._policies.get(scope["method"], Open.PUBLIC)
         if isinstance(policy, Open):
             return
         service: Service = scope["app"].state.service
-        try:
-            scope[PRINCIPAL] = authorize(scope, service.verifier, policy)
-        except UnknownKey:
-            # The issuer may have a new key since its keys were read.
-            if not await service.token_keys.look_again():
-                raise
-            scope[PRINCIPAL] = authorize(scope, service.verifier, policy)
+        principal = scope[PRINCIPAL] = await _caller(scope, service)
+        scope[SUBJECT] = principal.subject
+        await service.calls.take(principal.subject)
+        check_permission(principal, policy)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A method that the path does not have is answered before anyone is asked for a token."""
@@ -81,3 +79,21 @@ class SlimRoute(PolicedRoute):
         await self.admit(scope)
         endpoint: Callable[[Request], Awaitable[Response]] = self.endpoint
         return await endpoint(Request(scope, receive, send))
+
+
+async def _caller(scope: Scope, service: Service) -> Principal:
+    """Whose token it is. An address that sends too many calls without a valid one is not even asked for it."""
+    client = scope["client"]
+    address = client[0] if client else None
+    service.addresses.check(address)
+    try:
+        try:
+            return authenticate(scope, service.verifier)
+        except UnknownKey:
+            # The issuer may have a new key since its keys were read.
+            if not await service.token_keys.look_again():
+                raise
+            return authenticate(scope, service.verifier)
+    except (InvalidToken, Problem):
+        service.addresses.charge(address)
+        raise

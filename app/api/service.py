@@ -9,6 +9,8 @@ from app.delivery.watch import Watch
 from app.execution.cancellation import Cancellation
 from app.execution.pausing import Pausing
 from app.resources.manager import ResourceManager
+from app.security.address_limits import AddressLimits
+from app.security.rate_limits import SubjectLimits
 from app.security.token_keys import TokenKeys
 from app.security.tokens import TokenVerifier
 from app.storage.controls import Controls
@@ -28,6 +30,8 @@ class Service:
     registry: Registry
     verifier: TokenVerifier
     token_keys: TokenKeys
+    addresses: AddressLimits
+    calls: SubjectLimits
     submission: SubmissionHandler
     reader: StatusReader
     queries: Queries

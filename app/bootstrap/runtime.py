@@ -10,6 +10,7 @@ from app import fault_points
 from app.api.service import Service
 from app.bootstrap.delivery import Delivery
 from app.bootstrap.execution import Execution, capacity_of
+from app.bootstrap.limits import Limits
 from app.bootstrap.outbound import outbound_client
 from app.bootstrap.security import Security
 from app.bootstrap.storage import Storage, open_database
@@ -35,6 +36,7 @@ from app.telemetry.task_events import TaskObserver
 logger = logging.getLogger("app.bootstrap")
 
 DAY_S = 24 * 3600.0
+FORGET_RATES_S = 60.0
 
 
 @asynccontextmanager
@@ -57,11 +59,15 @@ async def running_service(settings: Settings, metrics: Metrics) -> AsyncIterator
         delivery = Delivery(storage, execution, settings.execution.lease_s)
         runtime = Runtime(settings, storage, execution, delivery, security, metrics)
         submission = _submission(settings, registry, storage, execution)
+        limits = Limits(settings.security, storage)
         await runtime.start(stack)
+        stack.push_async_callback(limits.calls.close)
         service = Service(
             registry=registry,
             verifier=security.verifier,
             token_keys=security.token_keys,
+            addresses=limits.addresses,
+            calls=limits.calls,
             submission=submission,
             reader=storage.reader,
             queries=storage.queries,
@@ -137,6 +143,7 @@ class Runtime:
         return [
             Periodic("node report", self._settings.execution.lease_s / 3, self._report),
             Periodic("history partitions", DAY_S, self._storage.prepare_history),
+            Periodic("rates that nobody uses", FORGET_RATES_S, self._storage.rates.forget),
         ]
 
     def _committed(self, changes: list[tuple[Task, Sequence[Item]]]) -> None:

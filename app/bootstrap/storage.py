@@ -14,6 +14,7 @@ from app.storage.embedded import EmbeddedPostgres
 from app.storage.journal import Journal
 from app.storage.nodes import Nodes
 from app.storage.queries import Heads, Queries, StatusReader
+from app.storage.rates import RateLevels
 from app.telemetry.metrics import Metrics
 
 HISTORY_WEEKS_AHEAD = 4
@@ -61,11 +62,12 @@ class Storage:
         self.heads = Heads(database)
         self.controls = Controls(database)
         self.nodes = Nodes(database, node_id=opened.node_id, lease_s=lease_s)
+        self.rates = RateLevels(database)
         self.leases = Leases(database, node_id=opened.node_id, lease_s=lease_s)
 
     def close_with(self, stack: AsyncExitStack) -> None:
         """Registers the end of what holds connections of its own."""
-        for closing in (self.journal.close, self.reader.close, self.leases.close):
+        for closing in (self.journal.close, self.reader.close, self.rates.close, self.leases.close):
             stack.push_async_callback(closing)
 
     async def prepare_history(self) -> None:

@@ -5,7 +5,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Annotated, Any
 
@@ -79,7 +79,8 @@ def _run(settings: Settings, server_socket: socket.socket) -> None:
     except EXPECTED as error:
         raise CommandFailed(sentence(error)) from None
     guard = StartGuard(application)
-    server = _Server(_config(guard), lambda: _welcome(server_socket), lambda: _not_ready(application.state))
+    config = _config(guard, settings.security.trusted_proxies)
+    server = _Server(config, lambda: _welcome(server_socket), lambda: _not_ready(application.state))
     try:
         server.run(sockets=[server_socket])
     except SystemExit:
@@ -88,7 +89,7 @@ def _run(settings: Settings, server_socket: socket.socket) -> None:
         raise
 
 
-def _config(guard: StartGuard) -> uvicorn.Config:
+def _config(guard: StartGuard, trusted_proxies: Sequence[str]) -> uvicorn.Config:
     # Loaded here: as in _run.
     from app.cli.connection import AbortableProtocol  # noqa: PLC0415 - see above
 
@@ -102,7 +103,8 @@ def _config(guard: StartGuard) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,
+        proxy_headers=bool(trusted_proxies),
+        forwarded_allow_ips=list(trusted_proxies),
         timeout_graceful_shutdown=CLOSE_CONNECTIONS_S,
     )
 

@@ -2,7 +2,7 @@
 
 `tasks` is one row a task: its state and, once over, how it ended. `history` is every message of every
 task, append-only, partitioned by week so that retention drops partitions. `nodes` is who serves, `paused_types` what
-nobody starts.
+nobody starts, `rate_levels` how often each subject has called.
 """
 
 from sqlalchemy import (
@@ -163,4 +163,15 @@ paused_types = Table(
     Column("type", Text, primary_key=True),
     Column("paused_at", _moment, nullable=False),
     Column("paused_by", Text, nullable=False),
+)
+
+# How often each subject has called: app/protocol/rates.py tells what an arrival is. Unlogged, so that a draw waits for
+# no disk; after a crash of Postgres everyone begins anew.
+rate_levels = Table(
+    "rate_levels",
+    metadata,
+    Column("subject", Text, primary_key=True),
+    # In seconds since the epoch, on the database's clock.
+    Column("arrival", Double, nullable=False),
+    prefixes=["UNLOGGED"],
 )

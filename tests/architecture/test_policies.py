@@ -5,11 +5,12 @@ import time
 import pytest
 from fastapi.routing import APIRoute, APIRouter, iter_route_contexts
 
-from app.api.policies import ADMIN, POLICIES, authorize, methods_of, policy_of
+from app.api.policies import ADMIN, POLICIES, authenticate, check_permission, methods_of, policy_of
 from app.api.problems import Problem
 from app.api.routers import HOT, ROUTERS
 from app.api.routing import PolicedRoute, SlimRoute
 from app.main import create_app
+from app.protocol.roles import Principal
 from tests.security.forge import verifier, with_claims
 
 
@@ -47,12 +48,13 @@ def test_policies_by_path() -> None:
 
 
 def test_what_is_for_admins_is_opened_by_no_permission() -> None:
-    def scope(**claims: object) -> dict[str, object]:
-        return {"headers": [(b"authorization", b"Bearer " + with_claims(**times, **claims).encode())]}
+    def caller(**claims: object) -> Principal:
+        headers = [(b"authorization", b"Bearer " + with_claims(**times, **claims).encode())]
+        return authenticate({"headers": headers}, verifier())
 
     now = int(time.time())
     times = {"iat": now, "exp": now + 60}
-    assert authorize(scope(roles=["admin"]), verifier(), ADMIN).admin
+    check_permission(caller(roles=["admin"]), ADMIN)
     for claims in ({"roles": ["submitter", "executor"]}, {"roles": ..., "scope": "submit_task admin"}):
         with pytest.raises(Problem, match="lacks the role admin"):
-            authorize(scope(**claims), verifier(), ADMIN)
+            check_permission(caller(**claims), ADMIN)

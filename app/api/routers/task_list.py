@@ -103,10 +103,17 @@ async def list_tasks(request: Request, query: Annotated[ListQuery, Query()]) -> 
     openapi_extra=takes(Batch, examples.BATCH),
 )
 async def submit_batch(request: Request) -> Response:
-    """Up to 1,000 submit_task messages; each has an outcome of its own, in the same order, as if sent alone."""
-    service = service_of(request)
+    """Up to 1,000 submit_task messages; each has an outcome of its own, in the same order, as if sent alone.
+
+    To the rate limit each message counts as a call.
+    """
+    service, submitter = service_of(request), principal_of(request).subject
     body = strict_json.parse(await read_json_body(request, service.max_body_bytes))
-    outcomes = await service.submission.submit_batch(_messages(body), principal_of(request).subject)
+    messages = _messages(body)
+    if len(messages) > 1:
+        # The call itself has been counted.
+        await service.calls.take(submitter, len(messages) - 1)
+    outcomes = await service.submission.submit_batch(messages, submitter)
     return JsonAnswer(200, b'{"outcomes":[' + b",".join(_outcome(outcome) for outcome in outcomes) + b"]}")
 
 

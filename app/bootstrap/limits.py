@@ -1,0 +1,21 @@
+"""The limits of a service: how often may be called, by whom and from where."""
+
+from app.bootstrap.storage import Storage
+from app.protocol.rates import Rate
+from app.security.address_limits import AddressLimits
+from app.security.rate_limits import SubjectLimits
+from app.settings import NO_LIMIT, SecuritySettings
+
+
+class Limits:
+    """What counts the calls of addresses, which is this service's alone, and of subjects, over all services."""
+
+    def __init__(self, security: SecuritySettings, storage: Storage) -> None:
+        rate = rate_of(security.rate_limit)
+        self.addresses = AddressLimits(rate_of(security.address_rate_limit or security.rate_limit))
+        self.calls = SubjectLimits(storage.rates.draw, lambda _subject: rate)
+
+
+def rate_of(setting: str) -> Rate | None:
+    """The rate that a setting names, which has been checked; None where it is off."""
+    return None if setting.lower() == NO_LIMIT else Rate.parse(setting)
