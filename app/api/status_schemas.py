@@ -38,6 +38,7 @@ STATUS_EXAMPLE: JsonDict = {
             "labels": {"team": "search"},
             "retry_of": None,
             "max_attempts": 3,
+            "encrypted": False,
             "attempt": 1,
             "started_at": "2026-11-23T10:00:00.113508Z",
             "finished_at": None,
@@ -133,6 +134,7 @@ class TaskDetails(BaseModel):
     labels: dict[str, str]
     retry_of: str | None = Field(description="The failed task that this one repeats.")
     max_attempts: int = Field(description="Attempts before it fails for good.")
+    encrypted: bool = Field(description="It came encrypted: what is shown as `sealed` opens in encrypted answers only.")
     attempt: int = Field(description="Number of the current or last attempt; 0 before the first.")
     started_at: datetime | None = Field(description="When the first attempt began.")
     finished_at: datetime | None = Field(description="Set as soon as the task is Completed, Failed or Rejected.")

@@ -28,11 +28,20 @@ ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerKey:
+    """The public key that a token is bound to (`cnf.jwk`, RFC 7800): a JWK as JSON text, or why it cannot be used."""
+
+    jwk: str | None
+    fault: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Principal:
     """A verified caller.
 
     `admin` lifts the restriction to the caller's own tasks. `expires_at` is the token's `exp`, in
-    seconds since the epoch: what outlives the request (a stream) ends then.
+    seconds since the epoch: what outlives the request (a stream) ends then. `answer_key` is what its answers
+    can be encrypted to.
     """
 
     subject: str
@@ -40,6 +49,7 @@ class Principal:
     admin: bool
     expires_at: float
     token_id: str | None = None
+    answer_key: AnswerKey | None = None
 
     def may(self, permission: Permission) -> bool:
         """The caller holds the permission."""

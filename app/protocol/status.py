@@ -69,5 +69,5 @@ def _render_identity(task: "Task") -> str:
         f'"task_id":"{task.task_id}","type":{quote(task.type)},"priority":{task.priority},"deadline":{deadline},'
         f'"submitter":{quote(task.submitter)},"submitted_at":"{format_time(task.submitted_at)}",'
         f'"labels":{json_text(task.labels) if task.labels else "{}"},"retry_of":{retry_of},'
-        f'"max_attempts":{task.retry.max_attempts},'
+        f'"max_attempts":{task.retry.max_attempts},"encrypted":{"true" if task.encryption_json else "false"},'
     )

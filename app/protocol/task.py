@@ -44,7 +44,7 @@ class Task:
     type: str
     priority: int
     submission: str
-    """The submit_task message, exactly as it came."""
+    """The submit_task message: exactly as it came in plain, or sealed."""
     deadline: datetime | None
     labels: dict[str, str]
     requested: Amounts
@@ -52,6 +52,8 @@ class Task:
     retry: RetryPolicy
     submitted_at: datetime
     retry_of: str | None = None
+    encryption_json: str | None = None
+    """Of a task that came encrypted: the wrapped key of its content. Nothing here reads it."""
 
     state: State = State.SUBMITTED
     version: int = 0
@@ -86,19 +88,20 @@ class Task:
 
     # -- the submission ---------------------------------------------------------------------------
 
-    def submit(self, now: datetime, *, valid: bool) -> None:
-        """SubmitTask has been received.
+    def submit(self, now: datetime, *, valid: bool, as_sent: str | None = None) -> None:
+        """SubmitTask has been received; `as_sent` is its text, where that is not the submission as it is kept.
 
         A message that is turned down is read and found wanting in one step, with no message between: its
         item shows the state in which the verdict fell, so that a history never jumps over Validating.
         """
+        text = self.submission if as_sent is None else as_sent
         self.updated_at = now
         if valid:
-            self._record(MessageName.SUBMIT_TASK, self.submission, now)
+            self._record(MessageName.SUBMIT_TASK, text, now)
             self._move(State.VALIDATING)
         else:
             self._move(State.VALIDATING)
-            self._record(MessageName.SUBMIT_TASK, self.submission, now)
+            self._record(MessageName.SUBMIT_TASK, text, now)
 
     def reject(self, now: datetime, error: dict[str, Any]) -> None:
         """The validators found the task not acceptable."""

@@ -7,7 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from app.protocol.roles import ROLE_PERMISSIONS, Permission, Principal, Role
+from app.protocol.roles import ROLE_PERMISSIONS, AnswerKey, Permission, Principal, Role
+from app.security.envelopes.recipients import answer_key
 from app.security.errors import InvalidToken
 
 _IDENTIFIER = re.compile(r"[!-~](?:[ -~]{0,253}[!-~])?")
@@ -42,6 +43,7 @@ class ClaimRules:
             admin=Role.ADMIN in roles,
             expires_at=expires_at,
             token_id=_identifier(claims, "jti") if "jti" in claims else None,
+            answer_key=_answer_key(claims),
         )
 
     def _expiry(self, claims: dict[str, Any], now: float) -> float:
@@ -63,6 +65,14 @@ class ClaimRules:
         audiences = audience if isinstance(audience, list) else [audience]
         if not all(isinstance(name, str) for name in audiences) or self.audience not in audiences:
             raise InvalidToken("the token is for another audience")
+
+
+def _answer_key(claims: dict[str, Any]) -> AnswerKey | None:
+    """The key of the `cnf` claim (RFC 7800), whose other members (`jkt`, `kid`) bind a token to something else."""
+    confirmation = claims.get("cnf")
+    if not isinstance(confirmation, dict) or "jwk" not in confirmation:
+        return None
+    return answer_key(confirmation["jwk"])
 
 
 def is_identifier(text: object) -> bool:

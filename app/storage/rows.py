@@ -56,6 +56,7 @@ IDENTITY = (
     Field("timeout_s", "double precision", "timeout_s"),
     Field("submitted_at", "timestamptz", "submitted_at"),
     Field("retry_of", "uuid", "retry_of"),
+    Field("encryption", "json", "encryption_json"),
     # Worked out by identity_of, in this order.
     Field("labels", "jsonb", None),
     Field("requested", "json", None),
@@ -127,6 +128,7 @@ def task_of(row: Mapping[str, Any] | RowMapping) -> Task:
         retry=_retry(row["retry"]),
         submitted_at=row["submitted_at"],
         retry_of=None if row["retry_of"] is None else str(row["retry_of"]),
+        encryption_json=row["encryption"],
         state=State(row["state"]),
         version=row["version"],
         attempt=row["attempt"],

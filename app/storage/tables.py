@@ -61,6 +61,8 @@ tasks = Table(
     Column("retry", JSON, nullable=False),
     Column("submitted_at", _moment, nullable=False),
     Column("retry_of", UUID(as_uuid=False)),
+    # The wrapped key of what came encrypted: submission, result, error and progress_details are sealed with it.
+    Column("encryption", JSON),
     # Where it stands: written by the journal with every change.
     Column("state", Text, nullable=False),
     Column("version", Integer, nullable=False),
