@@ -23,8 +23,8 @@ ODD = 'a"\\b\n\t\x7f é 中 \U0001f600 </script> \u2028'
 
 DETAILS = {
     "task_id", "type", "priority", "deadline", "submitter", "submitted_at", "labels", "retry_of", "max_attempts",
-    "attempt", "started_at", "finished_at", "sequence", "resources", "progress_details", "waiting", "warning", "reason",
-    "error", "result", "acknowledged",
+    "encrypted", "attempt", "started_at", "finished_at", "sequence", "resources", "progress_details", "waiting",
+    "warning", "reason", "error", "result", "acknowledged",
 }  # fmt: skip
 
 
