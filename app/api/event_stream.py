@@ -33,6 +33,7 @@ _PREAMBLE = b"retry: 1000\n\n"
 _COMMENTS = {
     Mark.ALIVE: b": alive\n\n",
     Mark.EXPIRED: b": the token has expired; come back with a new one\n\n",
+    Mark.REVOKED: b": the token has been revoked\n\n",
     Mark.DRAINING: b": this node is shutting down; come back, and go on at another\n\n",
 }
 

@@ -14,6 +14,7 @@ SUBMIT = "submit."
 BATCH = "batch."
 ACKNOWLEDGE = "acknowledge."
 RETRY = "retry."
+REVOKE = "revoke."
 
 PRINTED = datetime(2024, 3, 21, 10, 0, tzinfo=UTC)
 """The timestamp of the example in the protocol."""
@@ -37,6 +38,11 @@ def components(kinds: Iterable[TaskType], now: datetime | None) -> dict[str, Exa
     examples[RETRY + "sooner"] = {
         "summary": "With another priority and more time",
         "value": {"priority": 0, "timeout_s": 600},
+    }
+    examples[REVOKE + "subject"] = {"summary": "Everything of one subject", "value": {"subject": "mallory"}}
+    examples[REVOKE + "token"] = {
+        "summary": "One token that has leaked",
+        "value": {"token_id": "7c1f0a4be07b4f6f9d1f6d6b6a1c2d3e"},
     }
     return examples
 

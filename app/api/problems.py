@@ -22,6 +22,7 @@ from app.protocol.problems import MemberError, as_json, member_error
 from app.protocol.strict_json import ForbiddenJson, NotJson
 from app.security.errors import InvalidToken, RateLimited
 from app.storage.errors import DuplicateMessage, StorageUnavailable
+from app.storage.revocations import TooManyRevocations
 from app.submission.handler import InvalidTask
 from app.submission.idempotency import KeyReused
 from app.submission.retry import NotFailed
@@ -146,6 +147,10 @@ def _not_yet_sent(error: NotYetSent) -> Problem:
     )
 
 
+def _too_many_revocations(error: TooManyRevocations) -> Problem:
+    return Problem(409, "too-many-revocations", f"{_sentence(error)} Lift one, or change a key of your issuer.")
+
+
 def _too_many_streams(error: TooManyStreams) -> Problem:
     return Problem(
         429, "too-many-streams", f"{_sentence(error)} Close one first.", headers={"Retry-After": STREAMS_RETRY_AFTER_S}
@@ -190,6 +195,7 @@ _TABLE: dict[type[Exception], Callable[[Any], Problem]] = {
     AlreadyOver: _already_over,
     NotFailed: _not_failed,
     NotYetSent: _not_yet_sent,
+    TooManyRevocations: _too_many_revocations,
     TooManyStreams: _too_many_streams,
     RateLimited: _rate_limited,
     RequestValidationError: _request_invalid,

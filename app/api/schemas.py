@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.control_schemas import Explanation, NodePage, NodeState, PausedTypePage, PausedTypeState
 from app.api.delivery_schemas import Acknowledged, Acknowledgement, RetryOverrides
+from app.api.security_schemas import RevocationEntry, RevocationPage, RevocationRequest
 from app.api.status_schemas import VECTOR, ProblemMember, TaskPage, TaskStatus, TaskWarning, Vector
 from app.protocol.history import MessageName, Party
 from app.protocol.messages import SubmitTask
@@ -170,6 +171,8 @@ ANSWERS: tuple[type[BaseModel], ...] = (
     TaskPage,
     HistoryPage,
     Acknowledged,
+    RevocationEntry,
+    RevocationPage,
     DryRun,
     Problem,
     BatchOutcomes,
@@ -184,4 +187,4 @@ ANSWERS: tuple[type[BaseModel], ...] = (
     Live,
     Ready,
 )
-REQUESTS: tuple[type[BaseModel], ...] = (SubmitTask, Batch, Acknowledgement, RetryOverrides)
+REQUESTS: tuple[type[BaseModel], ...] = (SubmitTask, Batch, Acknowledgement, RetryOverrides, RevocationRequest)

@@ -17,6 +17,7 @@ from app.storage.controls import Controls
 from app.storage.database import Database
 from app.storage.nodes import Nodes
 from app.storage.queries import Queries, StatusReader
+from app.storage.revocations import Revocations
 from app.submission.handler import SubmissionHandler
 from app.submission.retry import Retry
 from app.task_types.registry import Registry
@@ -32,6 +33,7 @@ class Service:
     token_keys: TokenKeys
     addresses: AddressLimits
     calls: SubjectLimits
+    revocations: Revocations
     submission: SubmissionHandler
     reader: StatusReader
     queries: Queries

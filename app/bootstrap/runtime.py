@@ -56,6 +56,7 @@ async def running_service(settings: Settings, metrics: Metrics) -> AsyncIterator
         capacity = capacity_of(settings.execution)
         storage = Storage(await open_database(settings.storage, stack), settings, metrics)
         execution = Execution(settings, registry, storage, metrics, capacity)
+        revocations = await security.follow(storage.database)
         delivery = Delivery(storage, execution, settings.execution.lease_s)
         runtime = Runtime(settings, storage, execution, delivery, security, metrics)
         submission = _submission(settings, registry, storage, execution)
@@ -68,6 +69,7 @@ async def running_service(settings: Settings, metrics: Metrics) -> AsyncIterator
             token_keys=security.token_keys,
             addresses=limits.addresses,
             calls=limits.calls,
+            revocations=revocations,
             submission=submission,
             reader=storage.reader,
             queries=storage.queries,

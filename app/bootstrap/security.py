@@ -1,5 +1,7 @@
 """The security of a service: who may call."""
 
+import time
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 from app.execution.periodic import Periodic
@@ -7,9 +9,15 @@ from app.security.claims import ClaimRules
 from app.security.issuer_keys import IssuerKeys
 from app.security.keys import KeySet
 from app.security.local_keys import LocalKeys
+from app.security.revoked import Revoked, RevokedTokens
 from app.security.token_keys import LOOK_S, TokenKeys
 from app.security.tokens import DEFAULT_LEEWAY_S, TokenVerifier
 from app.settings import Settings
+from app.storage.database import Database
+from app.storage.revocations import Revocation, Revocations
+
+REVOCATIONS_S = 2.0
+"""Seconds between two reads of the list: what one node revokes holds at all within five."""
 
 
 class Security:
@@ -24,6 +32,7 @@ class Security:
         self.verifier = TokenVerifier(KeySet(()), rules)
         url = security.jwt_keys_url
         self._has_issuer = url is not None
+        self._revocations: list[Periodic] = []
         local = LocalKeys(settings.storage.data_dir, security.jwt_keys_file, security.jwt_secret, url is not None)
         self.token_keys = TokenKeys(self.verifier, local, None if url is None else IssuerKeys(url))
 
@@ -32,8 +41,19 @@ class Security:
         stack.push_async_callback(self.token_keys.close)
         await self.token_keys.load()
 
+    async def follow(self, database: Database) -> Revocations:
+        """Reads the list of revocations, and from now on whenever it has changed. Raises StorageUnavailable."""
+        revocations = Revocations(database, self._revoke)
+        await revocations.refresh()
+        self._revocations = [Periodic("revocations", REVOCATIONS_S, revocations.refresh)]
+        return revocations
+
+    def _revoke(self, revocations: Sequence[Revocation]) -> None:
+        entries = (Revoked(each.kind, each.value, each.until.timestamp()) for each in revocations)
+        self.verifier.revoke(RevokedTokens(entries), time.time())
+
     def periodics(self) -> list[Periodic]:
         """What has to be repeated."""
         look = Periodic("token keys' files", LOOK_S, self.token_keys.look)
         refresh = Periodic("issuer's token keys", self._refresh_s, self.token_keys.refresh, at_once=False)
-        return [look, refresh] if self._has_issuer else [look]
+        return [look, *([refresh] if self._has_issuer else ()), *self._revocations]

@@ -16,8 +16,9 @@ LIFETIME_S = 24 * 3600
 def connect(url: str, token: str | None, role: Role = Role.SUBMITTER) -> Service:
     """The service at `url`, as the holder of `token` or, left out, as this machine's user where that is possible.
 
-    `role` is what that user needs to be. Without either the service is asked without a token, and says itself what is
-    missing.
+    The user then has the `role`: who can read the service's own key can give any to anyone.
+
+    Without either the service is asked without a token, and says itself what is missing.
     """
     return Service(url, token or (_own_token(role) if is_local(url) else None))
 
@@ -36,7 +37,7 @@ def uses_own_key(security: SecuritySettings) -> bool:
 
 
 def _own_token(role: Role) -> str | None:
-    """A token for this machine's user, where the service's own key lies here and may be read."""
+    """A token of the role for this machine's user, where the service's own key lies here and may be read."""
     # Loaded here, not above: half of a command's start would go into cryptography, needed or not.
     from app.security.errors import KeyConfigurationError  # noqa: PLC0415 - see above
     from app.security.issuing import issue  # noqa: PLC0415 - see above

@@ -18,6 +18,8 @@ COMMANDS = {
     "migrate": (SERVICE, "app.cli.migrate", "migrate"),
     "token": (SERVICE, "app.cli.token", "token"),
     "keys": (SERVICE, "app.cli.keys", "keys"),
+    "revoke": (SERVICE, "app.cli.revoke", "revoke"),
+    "revocations": (SERVICE, "app.cli.revocations", "revocations"),
     "doctor": (SERVICE, "app.cli.doctor", "doctor"),
     "settings": (SERVICE, "app.cli.settings_", "settings"),
     "nodes": (SERVICE, "app.cli.nodes", "nodes"),

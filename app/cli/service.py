@@ -50,6 +50,10 @@ class Service:
         headers = {"Content-Type": "application/json"} if content else {}
         return self._request("POST", path, content=content, params=params, headers=headers)
 
+    def delete(self, path: str) -> httpx.Response:
+        """The answer to a DELETE. Raises Refused, Unreachable, Usage."""
+        return self._request("DELETE", path)
+
     def submit(self, message: bytes, *, validate_only: bool = False) -> httpx.Response:
         """Submits a message, again where no answer came: its message_id makes sure that it is taken only once."""
         params = {"validate_only": "true"} if validate_only else None

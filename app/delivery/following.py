@@ -28,6 +28,7 @@ class Mark(Enum):
 
     ALIVE = "alive"
     EXPIRED = "expired"
+    REVOKED = "revoked"
     DRAINING = "draining"
 
 
@@ -50,12 +51,13 @@ class HistoryFollower:
         self._reads = asyncio.Semaphore(READS_AT_ONCE)
 
     async def follow(
-        self, task: Task, after: int, *, expires_at: float, draining: Callable[[], bool]
+        self, task: Task, after: int, *, expires_at: float, revoked: Callable[[], bool], draining: Callable[[], bool]
     ) -> AsyncGenerator[Item | Mark, None]:
         """The messages behind number `after` as they come, with signs of life while there are none.
 
-        Ends behind the last message of a task that is over; with a mark at `expires_at` (seconds since the epoch) and
-        soon after the node begins `draining`. A database that is away is waited for.
+        Ends behind the last message of a task that is over; with a mark at `expires_at` (seconds since the epoch),
+        and soon after the caller's token is `revoked` or the node begins `draining`. A database that is away is
+        waited for.
         """
         clock = asyncio.get_running_loop().time
         over = task.state.terminal
@@ -68,8 +70,9 @@ class HistoryFollower:
                     after, over = item.sequence, over or item.status.terminal
                 if over and page is not None and len(page) < PAGE:
                     return
-                if draining() or time.time() >= expires_at:
-                    yield Mark.DRAINING if draining() else Mark.EXPIRED
+                end = _end(expires_at, revoked, draining)
+                if end is not None:
+                    yield end
                     return
                 if page:
                     alive_at = clock() + self._pace.alive_s
@@ -91,3 +94,12 @@ class HistoryFollower:
 
     async def _wait(self, subscription: Subscription, alive_in_s: float, expires_at: float) -> None:
         await subscription.wait(min(self._pace.poll_s, alive_in_s, expires_at - time.time()))
+
+
+def _end(expires_at: float, revoked: Callable[[], bool], draining: Callable[[], bool]) -> Mark | None:
+    """Why the stream ends now although the task goes on, if it does."""
+    if draining():
+        return Mark.DRAINING
+    if revoked():
+        return Mark.REVOKED
+    return Mark.EXPIRED if time.time() >= expires_at else None

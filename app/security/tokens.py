@@ -14,6 +14,7 @@ from app.security.compact import json_object, read_compact, token_bytes
 from app.security.errors import InvalidToken, KeyConfigurationError
 from app.security.keys import KeySet
 from app.security.local_keys import LocalKeys
+from app.security.revoked import RevokedTokens
 
 __all__ = ["InvalidToken", "KeyConfigurationError", "TokenVerifier", "token_verifier"]
 
@@ -34,11 +35,25 @@ class TokenVerifier:
         self._cached_tokens = cached_tokens
         # By SHA-256, so that no bearer token lies in memory. Only verified tokens get in: a stranger cannot fill it.
         self._verified: dict[bytes, Principal] = {}
+        self._revoked = RevokedTokens()
+        self.longest_s = rules.max_lifetime_s + rules.leeway_s
+        """Seconds for which a token that is made now may be accepted at most."""
 
     def trust(self, keys: KeySet) -> None:
         """From now on these keys, and no other. What other keys have verified is verified anew."""
         self._keys = keys
         self._verified.clear()
+
+    def revoke(self, revoked: RevokedTokens, now: float) -> None:
+        """From now on these are refused, also those verified before. A revoked token is never remembered."""
+        self._revoked = revoked
+        self._verified = {
+            digest: principal for digest, principal in self._verified.items() if not revoked.has(principal, now)
+        }
+
+    def has_revoked(self, principal: Principal, now: float) -> bool:
+        """The principal's token has been revoked since it was verified: what it holds open must end."""
+        return self._revoked.has(principal, now)
 
     def verify(self, token: bytes | str, now: float) -> Principal:
         """Who sent the token, at `now` (seconds since the epoch). Raises InvalidToken."""
@@ -55,7 +70,10 @@ class TokenVerifier:
     def _verify_anew(self, raw: bytes, now: float) -> Principal:
         token = read_compact(raw)
         self._keys.check_signature(token)
-        return self._rules.principal(json_object(token.payload, "payload"), now)
+        principal = self._rules.principal(json_object(token.payload, "payload"), now)
+        if self._revoked.has(principal, now):
+            raise InvalidToken("the token or its subject has been revoked")
+        return principal
 
     def _remember(self, digest: bytes, principal: Principal) -> None:
         self._verified.pop(digest, None)

@@ -18,6 +18,7 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    UniqueConstraint,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSON, JSONB, UUID
@@ -176,4 +177,18 @@ rate_levels = Table(
     # In seconds since the epoch, on the database's clock.
     Column("arrival", Double, nullable=False),
     prefixes=["UNLOGGED"],
+)
+
+revocations = Table(
+    "revocations",
+    metadata,
+    Column("revocation_id", UUID(as_uuid=False), primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("value", Text, nullable=False),
+    # A time of the past: the entry has ended, and is removed with the next change.
+    Column("until", _moment, nullable=False),
+    Column("revoked_at", _moment, nullable=False),
+    Column("revoked_by", Text, nullable=False),
+    CheckConstraint(_one_of("kind", ["subject", "token_id"]), name="kind_known"),
+    UniqueConstraint("kind", "value", name="revocations_named_once"),
 )

@@ -8,8 +8,8 @@ from tests.api.caller import Callers
 
 ALL = {None, Role.SUBMITTER, Role.EXECUTOR, Role.ADMIN}
 MONITOR: set[Role | None] = {Role.SUBMITTER, Role.EXECUTOR, Role.ADMIN}
-SUBMIT: set[Role | None] = {Role.SUBMITTER, Role.ADMIN}
 ADMIN: set[Role | None] = {Role.ADMIN}
+SUBMIT: set[Role | None] = {Role.SUBMITTER, Role.ADMIN}
 
 # What a caller that is let in is told: none of these requests names anything that there is.
 WALK: list[tuple[str, str, set[Role | None], int]] = [
@@ -34,6 +34,9 @@ WALK: list[tuple[str, str, set[Role | None], int]] = [
     ("GET", "/v1/admin/task-types", ADMIN, 200),
     ("POST", "/v1/admin/task-types/{name}/pause", ADMIN, 404),
     ("POST", "/v1/admin/task-types/{name}/resume", ADMIN, 404),
+    ("GET", "/v1/admin/revocations", ADMIN, 200),
+    ("POST", "/v1/admin/revocations", ADMIN, 415),
+    ("DELETE", "/v1/admin/revocations/{revocation_id}", ADMIN, 404),
     ("GET", "/livez", ALL, 200),
     ("GET", "/readyz", ALL, 200),
     ("GET", "/metrics", ALL, 200),
@@ -50,7 +53,7 @@ def test_the_walk_of_all_routes_by_all_roles(
 ) -> None:
     clients: dict[Role | None, httpx.Client] = {None: nobody, **{role: callers.make(role).http for role in Role}}
     answers = {
-        role: client.request(method, path.format(task_id="none", name="none", node="none"))
+        role: client.request(method, path.format(task_id="none", name="none", node="none", revocation_id="none"))
         for role, client in clients.items()
     }
     expected = {role: status if role in admitted else (401 if role is None else 403) for role in clients}

@@ -19,6 +19,10 @@ NEVER = time.time() + 3600
 SELDOM = Pace(poll_s=3600, alive_s=3600)
 
 
+def no() -> bool:
+    return False
+
+
 @pytest.fixture
 async def store(database_url: str) -> AsyncIterator[Store]:
     async with open_store(database_url) as opened:
@@ -49,7 +53,7 @@ async def test_a_commit_of_this_node_wakes_who_follows(store: Store) -> None:
     watch = Watch()
     store.journal.on_commit(lambda done: watch.changed([task.task_id for task, _ in done]))
     task = await running(store)
-    async with aclosing(follower(store, watch).follow(task, 0, expires_at=NEVER, draining=lambda: False)) as events:
+    async with aclosing(follower(store, watch).follow(task, 0, expires_at=NEVER, revoked=no, draining=no)) as events:
         assert await take(events, 5) == [1, 2, 3, 4, 5]
         waiting = asyncio.ensure_future(take(events, 1))
         task.report_progress(datetime.now(UTC), 0.5, {})
@@ -65,7 +69,7 @@ async def test_without_news_the_next_look_finds_it(store: Store) -> None:
     task = await running(store)
     pace = Pace(poll_s=0.02, alive_s=3600)
     async with aclosing(
-        follower(store, Watch(), pace).follow(task, 5, expires_at=NEVER, draining=lambda: False)
+        follower(store, Watch(), pace).follow(task, 5, expires_at=NEVER, revoked=no, draining=no)
     ) as events:
         waiting = asyncio.ensure_future(take(events, 1))
         task.report_progress(datetime.now(UTC), 0.5, {})
@@ -79,7 +83,7 @@ async def test_a_history_of_many_pages_comes_whole(store: Store) -> None:
         task.report_progress(datetime.now(UTC), 0.5, {"step": "again"})
     task.complete(datetime.now(UTC), "null", {})
     await store.put(task)
-    events = follower(store, Watch()).follow(task, 0, expires_at=NEVER, draining=lambda: False)
+    events = follower(store, Watch()).follow(task, 0, expires_at=NEVER, revoked=no, draining=no)
     assert await take(events, 1000) == list(range(1, 3 * PAGE + 5 + 3 + 1))
 
 
@@ -90,7 +94,7 @@ async def test_a_history_of_exactly_whole_pages_ends(store: Store, total: int) -
         task.report_progress(datetime.now(UTC), 0.5, {})
     task.complete(datetime.now(UTC), "null", {})
     await store.put(task)
-    events = follower(store, Watch()).follow(task, 0, expires_at=NEVER, draining=lambda: False)
+    events = follower(store, Watch()).follow(task, 0, expires_at=NEVER, revoked=no, draining=no)
     assert await take(events, 1000) == list(range(1, total + 1))
 
 
@@ -98,21 +102,34 @@ async def test_signs_of_life_while_nothing_happens(store: Store) -> None:
     task = await running(store)
     pace = Pace(poll_s=3600, alive_s=0.01)
     async with aclosing(
-        follower(store, Watch(), pace).follow(task, 0, expires_at=NEVER, draining=lambda: False)
+        follower(store, Watch(), pace).follow(task, 0, expires_at=NEVER, revoked=no, draining=no)
     ) as events:
         assert await take(events, 8) == [1, 2, 3, 4, 5, Mark.ALIVE, Mark.ALIVE, Mark.ALIVE]
 
 
 async def test_it_ends_at_the_expiry_and_when_the_node_drains(store: Store) -> None:
     task = await running(store)
-    expired = follower(store, Watch()).follow(task, 3, expires_at=time.time() + 0.1, draining=lambda: False)
+    expired = follower(store, Watch()).follow(task, 3, expires_at=time.time() + 0.1, revoked=no, draining=no)
     assert await take(expired, 100) == [4, 5, Mark.EXPIRED]
     draining: list[bool] = []
     pace = Pace(poll_s=0.01, alive_s=3600)
-    events = follower(store, Watch(), pace).follow(task, 4, expires_at=NEVER, draining=lambda: bool(draining))
+    events = follower(store, Watch(), pace).follow(
+        task, 4, expires_at=NEVER, revoked=no, draining=lambda: bool(draining)
+    )
     assert await take(events, 1) == [5]
     draining.append(True)
     assert await take(events, 100) == [Mark.DRAINING]
+
+
+async def test_it_ends_when_the_token_is_revoked(store: Store) -> None:
+    task = await running(store)
+    revoked: list[bool] = []
+    events = follower(store, Watch(), Pace(poll_s=0.01, alive_s=3600)).follow(
+        task, 4, expires_at=NEVER, revoked=lambda: bool(revoked), draining=no
+    )
+    assert await take(events, 1) == [5]
+    revoked.append(True)
+    assert await take(events, 100) == [Mark.REVOKED]
 
 
 async def test_a_database_that_is_away_is_waited_for(store: Store) -> None:
@@ -130,7 +147,7 @@ async def test_a_database_that_is_away_is_waited_for(store: Store) -> None:
     heads = Flickering(store.database)
     pace = Pace(poll_s=0.01, alive_s=3600)
     followed = HistoryFollower(Queries(store.database), heads, Watch(), pace)
-    events = followed.follow(task, 0, expires_at=NEVER, draining=lambda: False)
+    events = followed.follow(task, 0, expires_at=NEVER, revoked=no, draining=no)
     assert await take(events, 100) == list(range(1, 9))
     assert looks == []
     await nowhere.close()

@@ -12,6 +12,7 @@ from app.api.routers import (
     explanation,
     operations,
     retry,
+    revocations,
     task_history,
     task_list,
     tasks,
@@ -29,6 +30,7 @@ ROUTERS = (
     acknowledgements.router,
     catalogue.router,
     controls.router,
+    revocations.router,
     operations.router,
     documents.router,
 )

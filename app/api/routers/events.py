@@ -1,6 +1,7 @@
 """The event stream of a task."""
 
 import re
+import time
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -44,7 +45,13 @@ async def stream_events(request: Request) -> Response:
     if task.state.terminal and after >= task.sequence:
         return Response(status_code=204)
     place = service.streams.take(principal.subject, task.task_id)
-    events = service.follower.follow(task, after, expires_at=principal.expires_at, draining=lambda: not service.ready)
+    events = service.follower.follow(
+        task,
+        after,
+        expires_at=principal.expires_at,
+        revoked=lambda: service.verifier.has_revoked(principal, time.time()),
+        draining=lambda: not service.ready,
+    )
     return EventStream(events, ended=place.release)
 
 

@@ -1,6 +1,7 @@
 """One task: submit, status, cancel."""
 
 import asyncio
+import time
 
 import orjson
 from fastapi import APIRouter, Request
@@ -22,7 +23,7 @@ from app.api.documented import (
     takes,
 )
 from app.api.headers import idempotency_key_of, known_version, matches, wait_of
-from app.api.problems import Problem
+from app.api.problems import UNAUTHENTICATED, Problem
 from app.api.routing import PolicedRoute, SlimRoute, principal_of, service_of
 from app.api.schemas import DryRun
 from app.api.service import Service
@@ -103,12 +104,16 @@ async def get_task(request: Request) -> Response:
     task = await visible_task(service, principal_of(request), request.path_params["task_id"])
     wait_s = wait_of(request)
     if wait_s is not None and not task.state.terminal:
-        task = await _changed(service, task, known_version(request), wait_s)
+        task = await _changed(request, task, known_version(request), wait_s)
     return _status(request, service, task, waited=wait_s)
 
 
-async def _changed(service: Service, task: Task, known: int | None, wait_s: float) -> Task:
-    """The task once it is another than the client knows, or as it is after the wait."""
+async def _changed(request: Request, task: Task, known: int | None, wait_s: float) -> Task:
+    """The task once it is another than the client knows, or as it is after the wait.
+
+    Raises the 401 problem where the token is revoked meanwhile.
+    """
+    service, principal = service_of(request), principal_of(request)
     version = task.version if known is None else known
     clock = asyncio.get_running_loop().time
     deadline = clock() + wait_s
@@ -120,6 +125,8 @@ async def _changed(service: Service, task: Task, known: int | None, wait_s: floa
             if task.version != version or task.state.terminal or left_s <= 0 or not service.ready:
                 return task
             await subscription.wait(min(left_s, 1.0))
+            if service.verifier.has_revoked(principal, time.time()):
+                raise UNAUTHENTICATED
 
 
 def _status(request: Request, service: Service, task: Task, waited: int | None) -> Response:
