@@ -15,6 +15,7 @@ BATCH = "batch."
 ACKNOWLEDGE = "acknowledge."
 RETRY = "retry."
 REVOKE = "revoke."
+CLAIM, PROGRESS, COMPLETED, FAILED = "claim.", "progress.", "completed.", "failed."
 
 PRINTED = datetime(2024, 3, 21, 10, 0, tzinfo=UTC)
 """The timestamp of the example in the protocol."""
@@ -44,7 +45,22 @@ def components(kinds: Iterable[TaskType], now: datetime | None) -> dict[str, Exa
         "summary": "One token that has leaked",
         "value": {"token_id": "7c1f0a4be07b4f6f9d1f6d6b6a1c2d3e"},
     }
-    return examples
+    return {**examples, **_EXECUTIONS}
+
+
+_EXECUTIONS: dict[str, Example] = {
+    CLAIM + "one": {"summary": "One task, waiting for it", "value": {"limit": 1, "wait_s": 20}},
+    CLAIM + "several": {
+        "summary": "As many as fit",
+        "value": {"resources": {"cpu": 4, "memory_mb": 8192}, "limit": 10},
+    },
+    PROGRESS + "half": {"summary": "Half way", "value": {"progress": 0.5, "details": {"page": 7}}},
+    COMPLETED + "result": {"summary": "A result", "value": {"result": {"pages": 14}, "used": {"cpu_s": 2.5}}},
+    FAILED + "error": {
+        "summary": "Another attempt may help",
+        "value": {"error": {"kind": "OutOfPaper", "message": "tray 2 is empty"}},
+    },
+}
 
 
 def _submissions(kinds: list[TaskType], now: datetime | None) -> dict[str, Example]:

@@ -22,7 +22,7 @@ AdminRole = Literal[Role.ADMIN]
 Policy = Permission | AdminRole | Open
 """A permission; the role admin, for what none of the protocol's permissions speaks of; or open to everyone."""
 
-SUBMIT, MONITOR = Permission.SUBMIT_TASK, Permission.MONITOR_TASK
+SUBMIT, EXECUTE, MONITOR = Permission.SUBMIT_TASK, Permission.EXECUTE_TASK, Permission.MONITOR_TASK
 ADMIN: AdminRole = Role.ADMIN
 
 POLICIES: dict[tuple[str, str], Policy] = {
@@ -40,6 +40,11 @@ POLICIES: dict[tuple[str, str], Policy] = {
     ("GET", "/v1/task-types"): MONITOR,
     ("GET", "/v1/task-types/{name}"): MONITOR,
     ("GET", "/v1/resources"): MONITOR,
+    ("POST", "/v1/executions/claim"): EXECUTE,
+    ("POST", "/v1/executions/{execution_id}/heartbeat"): EXECUTE,
+    ("POST", "/v1/executions/{execution_id}/progress"): EXECUTE,
+    ("POST", "/v1/executions/{execution_id}/complete"): EXECUTE,
+    ("POST", "/v1/executions/{execution_id}/fail"): EXECUTE,
     ("GET", "/v1/admin/nodes"): ADMIN,
     ("POST", "/v1/admin/nodes/{node}/pause"): ADMIN,
     ("POST", "/v1/admin/nodes/{node}/drain"): ADMIN,

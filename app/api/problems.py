@@ -18,6 +18,7 @@ from starlette.responses import Response
 from app.delivery.acknowledgements import NotYetSent
 from app.delivery.places import TooManyStreams
 from app.execution.cancellation import AlreadyOver
+from app.execution.outside import LeaseLost, NoSuchExecution
 from app.protocol.problems import MemberError, as_json, member_error
 from app.protocol.strict_json import ForbiddenJson, NotJson
 from app.security.errors import InvalidToken, RateLimited
@@ -137,6 +138,12 @@ def _not_failed(error: NotFailed) -> Problem:
     )
 
 
+def _lease_lost(_error: LeaseLost) -> Problem:
+    return Problem(
+        409, "lease-lost", "This execution is not, or no longer, yours: it has ended, or another executor has the task."
+    )
+
+
 def _not_yet_sent(error: NotYetSent) -> Problem:
     return Problem(
         409,
@@ -196,6 +203,8 @@ _TABLE: dict[type[Exception], Callable[[Any], Problem]] = {
     NotFailed: _not_failed,
     NotYetSent: _not_yet_sent,
     TooManyRevocations: _too_many_revocations,
+    LeaseLost: _lease_lost,
+    NoSuchExecution: lambda _error: NOT_FOUND,
     TooManyStreams: _too_many_streams,
     RateLimited: _rate_limited,
     RequestValidationError: _request_invalid,

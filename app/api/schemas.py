@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.control_schemas import Explanation, NodePage, NodeState, PausedTypePage, PausedTypeState
 from app.api.delivery_schemas import Acknowledged, Acknowledgement, RetryOverrides
+from app.api.execution_schemas import EXECUTION_ANSWERS, EXECUTION_REQUESTS
 from app.api.security_schemas import RevocationEntry, RevocationPage, RevocationRequest
 from app.api.status_schemas import VECTOR, ProblemMember, TaskPage, TaskStatus, TaskWarning, Vector
 from app.protocol.history import MessageName, Party
@@ -186,5 +187,13 @@ ANSWERS: tuple[type[BaseModel], ...] = (
     PausedTypePage,
     Live,
     Ready,
+    *EXECUTION_ANSWERS,
 )
-REQUESTS: tuple[type[BaseModel], ...] = (SubmitTask, Batch, Acknowledgement, RetryOverrides, RevocationRequest)
+REQUESTS: tuple[type[BaseModel], ...] = (
+    SubmitTask,
+    Batch,
+    Acknowledgement,
+    RetryOverrides,
+    RevocationRequest,
+    *EXECUTION_REQUESTS,
+)

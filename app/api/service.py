@@ -7,6 +7,7 @@ from app.delivery.following import HistoryFollower
 from app.delivery.places import StreamPlaces
 from app.delivery.watch import Watch
 from app.execution.cancellation import Cancellation
+from app.execution.outside import OutsideExecutors
 from app.execution.pausing import Pausing
 from app.resources.manager import ResourceManager
 from app.security.address_limits import AddressLimits
@@ -26,7 +27,10 @@ from app.telemetry.metrics import Metrics
 
 @dataclass(slots=True)
 class Service:
-    """The parts of a running service. `ready` turns false before it drains; `max_body_bytes` bounds a request."""
+    """The parts of a running service. `ready` turns false before it drains.
+
+    `max_body_bytes` bounds a request, `max_result_bytes` a result.
+    """
 
     registry: Registry
     verifier: TokenVerifier
@@ -44,6 +48,7 @@ class Service:
     streams: StreamPlaces
     manager: ResourceManager
     pausing: Pausing
+    outside: OutsideExecutors
     controls: Controls
     nodes: Nodes
     watch: Watch
@@ -51,4 +56,5 @@ class Service:
     database: Database
     node_id: str
     max_body_bytes: int
+    max_result_bytes: int
     ready: bool = False

@@ -6,7 +6,8 @@ import time
 
 from app.api.problems import NOT_FOUND
 from app.api.service import Service
-from app.protocol.roles import Principal
+from app.execution.outside import owner_of
+from app.protocol.roles import Permission, Principal
 from app.protocol.states import QUEUED
 from app.protocol.task import Task
 
@@ -14,13 +15,19 @@ TASK_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{
 
 
 async def visible_task(service: Service, principal: Principal, task_id: str) -> Task:
-    """The task, if it is there and the caller's own (or the caller an admin). Raises the 404 problem."""
+    """The task, if it is there and the caller submitted it, executes it, or is an admin. Raises the 404 problem."""
     if not TASK_ID.fullmatch(task_id):
         raise NOT_FOUND
     task = await service.reader.get(task_id)
-    if task is None or not (principal.admin or task.submitter == principal.subject):
+    if task is None or not _is_visible(task, principal):
         raise NOT_FOUND
     return task
+
+
+def _is_visible(task: Task, principal: Principal) -> bool:
+    if principal.admin or task.submitter == principal.subject:
+        return True
+    return principal.may(Permission.EXECUTE_TASK) and task.lease_owner == owner_of(principal.subject)
 
 
 def why_it_waits(service: Service, task: Task) -> str | None:

@@ -82,6 +82,7 @@ async def running_service(settings: Settings, metrics: Metrics) -> AsyncIterator
             streams=delivery.streams,
             manager=execution.manager,
             pausing=execution.pausing,
+            outside=execution.outside,
             controls=storage.controls,
             nodes=storage.nodes,
             watch=delivery.watch,
@@ -89,6 +90,7 @@ async def running_service(settings: Settings, metrics: Metrics) -> AsyncIterator
             database=storage.database,
             node_id=storage.node_id,
             max_body_bytes=settings.server.max_body_bytes,
+            max_result_bytes=settings.tasks.max_result_bytes,
             ready=True,
         )
         try:
@@ -154,10 +156,13 @@ class Runtime:
         ids = [task.task_id for task, _ in changes]
         self._delivery.watch.changed(ids)
         self.news.tell(ids)
+        if any(task.type in self._execution.outside.types for task, _ in changes):
+            self._execution.outside.look()
 
     def _heard(self, task_ids: frozenset[str] | None) -> None:
         self._delivery.watch.changed(task_ids)
         self._execution.dispatcher.look()
+        self._execution.outside.look()
 
     async def _report(self) -> None:
         self.news.alone = await self._storage.nodes.report(self._execution.manager.snapshot()) == 0

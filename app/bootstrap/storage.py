@@ -13,6 +13,7 @@ from app.storage.database import Database
 from app.storage.embedded import EmbeddedPostgres
 from app.storage.journal import Journal
 from app.storage.nodes import Nodes
+from app.storage.outside import OutsideLeases
 from app.storage.queries import Heads, Queries, StatusReader
 from app.storage.rates import RateLevels
 from app.telemetry.metrics import Metrics
@@ -63,11 +64,18 @@ class Storage:
         self.controls = Controls(database)
         self.nodes = Nodes(database, node_id=opened.node_id, lease_s=lease_s)
         self.rates = RateLevels(database)
+        self.outside_leases = OutsideLeases(database, lease_s=lease_s)
         self.leases = Leases(database, node_id=opened.node_id, lease_s=lease_s)
 
     def close_with(self, stack: AsyncExitStack) -> None:
         """Registers the end of what holds connections of its own."""
-        for closing in (self.journal.close, self.reader.close, self.rates.close, self.leases.close):
+        for closing in (
+            self.journal.close,
+            self.reader.close,
+            self.rates.close,
+            self.leases.close,
+            self.outside_leases.close,
+        ):
             stack.push_async_callback(closing)
 
     async def prepare_history(self) -> None:

@@ -32,6 +32,10 @@ class Pausing:
         """What this node does."""
         return self._wanted.mode
 
+    def pauses(self, kind: str) -> bool:
+        """Whether the kind is paused, wherever it would run."""
+        return kind in self._wanted.paused_types
+
     def holds_back(self, kind: str) -> bool:
         """Whether tasks of this kind start nowhere: the kind is paused, or every node is."""
         wanted = self._wanted

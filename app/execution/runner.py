@@ -61,7 +61,7 @@ class Runner:
             finally:
                 self._released(holding)
             await reached("runner.before_record")
-            await self._recorder.record(holding, _ending(outcome))
+            await self._recorder.record(holding, ending(outcome))
             await reached("runner.after_record")
         except Conflict:
             holding.lost = True
@@ -84,7 +84,7 @@ class Runner:
         task, kind = holding.task, holding.kind
         begin = asyncio.get_running_loop().time()
         pump = ProgressPump(holding, self._recorder)
-        limit_s, limit_reason = _time_limit(task, datetime.now(UTC))
+        limit_s, limit_reason = time_limit(task, datetime.now(UTC))
         attempt = Attempt(
             task_id=task.task_id,
             message_id=task.message_id,
@@ -107,8 +107,8 @@ class Runner:
         return outcome
 
 
-def _ending(outcome: Outcome) -> Step:
-    """Decides when it is its turn, not before: a cancel may have been recorded meanwhile."""
+def ending(outcome: Outcome) -> Step:
+    """The step that ends an attempt. It decides when it is its turn: a cancel may have been recorded meanwhile."""
 
     def end(task: Task, now: datetime) -> None:
         # The jitter spreads retries; nothing secret hangs on it.
@@ -131,7 +131,7 @@ def _apply(decision: Decision, task: Task, now: datetime, used: Usage) -> None:
             assert_never(decision)
 
 
-def _time_limit(task: Task, now: datetime) -> tuple[float, Reason]:
+def time_limit(task: Task, now: datetime) -> tuple[float, Reason]:
     """Seconds until the attempt has to stop, and why it will: its timeout, or the task's deadline."""
     if task.deadline is not None:
         left_s = (task.deadline - now).total_seconds()

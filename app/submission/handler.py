@@ -157,7 +157,8 @@ class SubmissionHandler:
         errors = checked.errors
         if checked.message is not None and checked.kind is not None:
             requested = resolve(checked.message.body.task_specification.resources, checked.kind)
-            errors = errors + check_resources(requested, self._outlook.capacity())
+            if checked.kind.runs_in != "external":
+                errors = errors + check_resources(requested, self._outlook.capacity())
         return Verdict(value, checked, requested, errors)
 
     async def submit_batch(self, values: list[Any], submitter: str) -> list[Submission | Exception]:

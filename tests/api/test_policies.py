@@ -8,8 +8,9 @@ from tests.api.caller import Callers
 
 ALL = {None, Role.SUBMITTER, Role.EXECUTOR, Role.ADMIN}
 MONITOR: set[Role | None] = {Role.SUBMITTER, Role.EXECUTOR, Role.ADMIN}
-ADMIN: set[Role | None] = {Role.ADMIN}
 SUBMIT: set[Role | None] = {Role.SUBMITTER, Role.ADMIN}
+EXECUTE: set[Role | None] = {Role.EXECUTOR, Role.ADMIN}
+ADMIN: set[Role | None] = {Role.ADMIN}
 
 # What a caller that is let in is told: none of these requests names anything that there is.
 WALK: list[tuple[str, str, set[Role | None], int]] = [
@@ -27,6 +28,11 @@ WALK: list[tuple[str, str, set[Role | None], int]] = [
     ("GET", "/v1/task-types", MONITOR, 200),
     ("GET", "/v1/task-types/{name}", MONITOR, 404),
     ("GET", "/v1/resources", MONITOR, 200),
+    ("POST", "/v1/executions/claim", EXECUTE, 415),
+    ("POST", "/v1/executions/{execution_id}/heartbeat", EXECUTE, 404),
+    ("POST", "/v1/executions/{execution_id}/progress", EXECUTE, 415),
+    ("POST", "/v1/executions/{execution_id}/complete", EXECUTE, 415),
+    ("POST", "/v1/executions/{execution_id}/fail", EXECUTE, 415),
     ("GET", "/v1/admin/nodes", ADMIN, 200),
     ("POST", "/v1/admin/nodes/{node}/pause", ADMIN, 404),
     ("POST", "/v1/admin/nodes/{node}/drain", ADMIN, 404),
@@ -53,7 +59,9 @@ def test_the_walk_of_all_routes_by_all_roles(
 ) -> None:
     clients: dict[Role | None, httpx.Client] = {None: nobody, **{role: callers.make(role).http for role in Role}}
     answers = {
-        role: client.request(method, path.format(task_id="none", name="none", node="none", revocation_id="none"))
+        role: client.request(
+            method, path.format(task_id="none", name="none", node="none", revocation_id="none", execution_id="none")
+        )
         for role, client in clients.items()
     }
     expected = {role: status if role in admitted else (401 if role is None else 403) for role in clients}

@@ -1,0 +1,93 @@
+"""The leases of executors outside: they claim over HTTP, so each call brings the name of its holder along.
+
+The same leases and the same fence as the nodes' own (claim.py); an owner's name begins with `executor/`.
+"""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from app.protocol.resources import Amounts
+from app.protocol.task import Task
+from app.storage.database import Database
+from app.storage.rows import COLUMNS, task_of
+
+# One that was claimed, lost and cancelled meanwhile is not to be run again: its canceller's word is in the row.
+_FITS = """($4::jsonb IS NULL OR NOT EXISTS (
+            SELECT FROM json_each_text(requested) AS r
+            WHERE r.value::bigint > coalesce(($4::jsonb ->> r.key)::bigint, 0)))"""
+_CLAIM = f"""
+WITH due AS (
+    SELECT task_id FROM tasks
+    WHERE state = 'Waiting' AND lease_owner IS NULL AND run_at <= clock_timestamp() AND type = ANY($3)
+        AND {_FITS}
+    ORDER BY run_at LIMIT $5 FOR UPDATE SKIP LOCKED
+), queued AS (
+    SELECT task_id FROM tasks
+    WHERE state = 'ResourceAllocation' AND lease_owner IS NULL AND type = ANY($3)
+        AND {_FITS}
+    ORDER BY priority, task_id LIMIT $5 FOR UPDATE SKIP LOCKED
+), picked AS (
+    SELECT task_id FROM due UNION ALL SELECT task_id FROM queued LIMIT $5
+)
+UPDATE tasks AS t
+SET lease_owner = $1, lease_expires_at = clock_timestamp() + make_interval(secs => $2), version = t.version + 1
+FROM picked WHERE t.task_id = picked.task_id
+RETURNING {", ".join("t." + name for name in COLUMNS.split(", "))}, t.cancel_requested_by"""
+
+_GIVE_BACK = """
+UPDATE tasks SET lease_owner = NULL, lease_expires_at = NULL, version = version + 1
+WHERE task_id = ANY($2::uuid[]) AND lease_owner = $1 AND state IN ('ResourceAllocation', 'Waiting')"""
+
+# The time of the attempt's start is the database's to tell: the executor's own word would set its own time-out.
+_EXTEND = """
+UPDATE tasks AS t SET lease_expires_at = clock_timestamp() + make_interval(secs => $3)
+WHERE task_id = $1 AND lease_owner = $2 AND state = 'Executing'
+RETURNING cancel_requested_by,
+    (SELECT max(recorded_at) FROM history AS h
+     WHERE h.task_id = t.task_id AND name = 'ExecutionStarted'
+         AND recorded_at >= t.submitted_at - interval '1 day') AS started_at"""
+
+
+class Claimed(NamedTuple):
+    """A task that an executor has taken; `cancelled_by` names who wants it to stop before it has begun."""
+
+    task: Task
+    cancelled_by: str | None
+
+
+class Extended(NamedTuple):
+    """A lease that was kept: who wants the task to stop, and when its attempt began."""
+
+    cancelled_by: str | None
+    started_at: datetime
+
+
+class OutsideLeases:
+    """See the module's docstring. `lease_s` in seconds. All raise StorageUnavailable."""
+
+    def __init__(self, database: Database, *, lease_s: float) -> None:
+        self.lease_s = lease_s
+        self._connection = database.dedicated("upkeep")
+
+    async def claim(self, owner: str, types: Sequence[str], offered: Amounts | None, limit: int) -> list[Claimed]:
+        """Takes up to `limit` tasks of these kinds, each of which fits the offer (None: any do); most urgent first."""
+        offer = None if offered is None else json.dumps(offered)
+        rows = await self._connection.fetch(_CLAIM, owner, self.lease_s, list(types), offer, limit)
+        claimed = [Claimed(task_of(row), row["cancel_requested_by"]) for row in rows]
+        return sorted(claimed, key=lambda each: (each.task.priority, each.task.task_id))
+
+    async def give_back(self, owner: str, task_ids: Sequence[str]) -> None:
+        """Lets go of tasks that were claimed and have not started."""
+        if task_ids:
+            await self._connection.fetch(_GIVE_BACK, owner, list(task_ids))
+
+    async def extend(self, owner: str, task_id: str) -> Extended | None:
+        """Keeps the lease of a task that the owner executes; None where it is not this owner's any more."""
+        rows = await self._connection.fetch(_EXTEND, task_id, owner, self.lease_s)
+        return Extended(rows[0]["cancel_requested_by"], rows[0]["started_at"]) if rows else None
+
+    async def close(self) -> None:
+        """Closes the connection; leases run out by themselves."""
+        await self._connection.close()
