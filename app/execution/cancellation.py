@@ -61,7 +61,7 @@ class Cancellation:
             raise AlreadyOver(task)
         await reached("cancel.before_record")
         holding = self._dispatcher.holdings.get(task.task_id)
-        if holding is not None:
+        if holding is not None and not holding.lost:
             await self._dispatcher.cancel(holding, by)
         elif task.lease_owner is not None:
             await self._leases.want_cancel(task.task_id, by)

@@ -243,13 +243,10 @@ class Dispatcher:
     def lost(self, task_id: str) -> None:
         """The lease of a held task has gone to another: stop, and write nothing more."""
         holding = self.holdings.get(task_id)
-        if holding is None:
-            return
-        holding.lost = True
-        if holding.attempt is None:
-            self.let_go(holding)
-        else:
-            holding.stop.set(Reason.EXECUTOR_LOST)
+        if holding is not None:
+            holding.lose()
+            if holding.attempt is None:
+                self.let_go(holding)
 
     async def share(self, *, alone: bool) -> None:
         """Whether other nodes serve too. When the first of them comes, what waits here is anyone's."""
@@ -281,8 +278,7 @@ class Dispatcher:
 
     async def close_doors(self) -> None:
         """Before the end of this node: pauses for good."""
-        self._closing = True
-        self._paused = True
+        self._closing = self._paused = True
         await self._claimer.stop()
         await self.pause()
 

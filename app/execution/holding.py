@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from app.execution.backends.backend import StopSignal
+from app.protocol.reasons import Reason
 from app.protocol.task import Task
+from app.storage.errors import Conflict
 from app.storage.journal import Journal
 from app.task_types.definition import TaskType
 
@@ -19,7 +21,7 @@ Step = Callable[[Task, datetime], None]
 class Holding:
     """A leased task: it waits for its resources, or one of its attempts runs.
 
-    `requested_at` is on the event loop's clock. `lost` says that the lease has gone to another node: nothing more
+    `requested_at` is on the event loop's clock. `lost` says that the lease has gone to another holder: nothing more
     is written.
     """
 
@@ -32,6 +34,11 @@ class Holding:
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     lost: bool = False
 
+    def lose(self) -> None:
+        """The lease is another's: its attempt stops, and nothing more is written."""
+        self.lost = True
+        self.stop.set(Reason.EXECUTOR_LOST)
+
 
 class Recorder:
     """Takes the steps of held tasks to the journal, those of one task in their order."""
@@ -42,13 +49,20 @@ class Recorder:
     async def record(self, holding: Holding, *steps: Step) -> None:
         """The steps, taken now and written as one change; waits out a database that is away.
 
-        Raises Conflict where the task is no longer this node's.
+        Raises Conflict where the task is no longer this node's. A change that was refused ends it all: the version
+        that it would have led to may by now be that of the next holder, and what is made on it would pass the fence.
         """
         async with holding.turn:
+            if holding.lost:
+                raise Conflict
             now = datetime.now(UTC)
             for step in steps:
                 step(holding.task, now)
-            await self._journal.commit_surely(holding.task.change())
+            try:
+                await self._journal.commit_surely(holding.task.change())
+            except Conflict:
+                holding.lose()
+                raise
 
 
 def queue_age_s(holdings: Iterable[Holding], now: datetime) -> float:

@@ -5,8 +5,6 @@ from typing import Any
 
 from app.execution.holding import Holding, Recorder
 from app.fault_points import reached
-from app.protocol.reasons import Reason
-from app.storage.errors import Conflict
 
 UPDATES_PER_S = 10
 
@@ -49,10 +47,5 @@ class ProgressPump:
 
     async def _store(self, fraction: float, details: dict[str, Any]) -> None:
         self._latest = None
-        try:
-            await reached("progress.before_record")
-            await self._recorder.record(self._holding, lambda task, now: task.report_progress(now, fraction, details))
-        except Conflict:
-            self._holding.lost = True
-            self._holding.stop.set(Reason.EXECUTOR_LOST)
-            raise
+        await reached("progress.before_record")
+        await self._recorder.record(self._holding, lambda task, now: task.report_progress(now, fraction, details))

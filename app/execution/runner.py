@@ -64,7 +64,6 @@ class Runner:
             await self._recorder.record(holding, ending(outcome))
             await reached("runner.after_record")
         except Conflict:
-            holding.lost = True
             logger.warning("lease lost: what this node did of the task is discarded", extra={"task_id": task.task_id})
 
     async def _start(self, holding: Holding) -> None:

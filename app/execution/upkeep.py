@@ -39,7 +39,10 @@ class Heartbeat:
 
     async def beat(self) -> None:
         """One heartbeat. Raises StorageUnavailable."""
-        before = dict(self._dispatcher.holdings)
+        for task_id in [task_id for task_id, holding in self._dispatcher.holdings.items() if holding.lost]:
+            # Lost by a change that was refused: what had not started is not waited for any more.
+            self._dispatcher.lost(task_id)
+        before = {task_id: holding for task_id, holding in self._dispatcher.holdings.items() if not holding.lost}
         if not before:
             return
         held = await self._leases.extend(list(before))

@@ -11,6 +11,7 @@ from app.execution.claimer import LEAST_WINDOW
 from app.execution.draining import drain
 from app.protocol.reasons import Reason
 from app.protocol.states import State
+from app.storage.errors import Conflict
 from app.task_types.context import TaskContext
 from tests.execution.node import Node, Stage, a_turn, open_node, registry_of
 from tests.faults.proxy import Proxy
@@ -338,3 +339,49 @@ async def test_a_busy_node_does_not_hoard_what_another_could_start(database_url:
             stage.go.set()
             await idle.check_at_rest()
             await busy.check_at_rest()
+
+
+@pytest.mark.parametrize("wish", ["acknowledgement", "progress"])
+async def test_after_a_refused_change_nothing_of_the_holder_passes_the_fence(
+    database_url: str, stage: Stage, wish: str
+) -> None:
+    """The version that the refused change would have led to is the one that the next holder's lease has.
+
+    What the former holder does next would be guarded by just that version.
+    """
+    report = asyncio.Event()
+
+    async def work(parameters: dict[str, Any], context: TaskContext) -> None:
+        if parameters["name"] == "first":
+            await stage.wait_for_go(parameters, context)
+        await report.wait()
+        context.progress(0.5)
+
+    running = wish == "progress"
+    capacity = {"cpu": 2000} if running else ONE
+    async with (
+        open_node(database_url, registry_of({"work": work}), capacity=capacity) as former,
+        open_node(database_url, registry_of({"other": work}), node_id="node-b", start=False) as other,
+    ):
+        first = await former.submit("work", {"name": "first"})
+        await stage.until_began(1)
+        task_id = await former.submit("work", {"name": "second"})
+        wanted = State.EXECUTING if running else State.RESOURCE_ALLOCATION
+        await former.reach(task_id, wanted)
+        await other.lapse(task_id)
+        (taken,) = await other.leases.take_expired(10)
+        if running:
+            report.set()
+        else:
+            with pytest.raises(Conflict):
+                await former.dispatcher.acknowledge(task_id, 2)
+            await former.heartbeat.beat()
+            assert former.manager.waiting_count == 0, "it has let go of what it lost"
+        stage.go.set()
+        report.set()
+        await former.reach(first)
+        await former.check_at_rest()
+        assert (await other.task(task_id)).lease_owner == "node-b"
+        taken.fail(datetime.now(UTC), Reason.CANCELLED, {"kind": "cancelled", "message": "by the holder"})
+        await other.journal.commit(taken.change())
+        await other.check_at_rest()
