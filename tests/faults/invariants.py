@@ -4,14 +4,18 @@ It looks at what clients were told (HTTP) and at what Postgres holds (SQL), and 
 moves between states and the hash chain are written down here once more, on purpose, so that a mistake in the service
 cannot hide behind the same mistake in its check. Each violation begins with the name of its invariant:
 
-I1 nothing lost · I3 order of each task's messages · I5 the fence: one end, nothing behind it, nobody writes over it
-I6 legal moves only · I8 resources · I9 the audit chain
+I1 nothing lost · I2 one message, one task · I3 order of each task's messages, in every view · I4 nothing counts as
+received but by the submitter's word · I5 the fence: one end, nothing behind it, nobody writes over it · I6 legal moves
+only · I7 everything comes to its end, and orphans soon · I8 resources · I9 the audit chain · I10 nothing unexpected in
+logs and answers · I11 processes do not grow
+
+It checks what the evidence shows (evidence.py): of what was not looked at it says nothing.
 """
 
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from itertools import pairwise
@@ -20,6 +24,19 @@ from typing import Any
 import asyncpg
 import httpx
 from sqlalchemy import make_url
+
+from tests.faults.evidence import Acknowledgements, Evidence, Message, Received, TaskRow
+
+__all__ = [
+    "Evidence",
+    "Message",
+    "TaskRow",
+    "looking_into",
+    "read_database",
+    "read_history",
+    "sample_allocated",
+    "violations",
+]
 
 LEGAL = {
     "Submitted": {"Validating"},
@@ -34,58 +51,28 @@ LEGAL = {
 }
 OVER = {"Completed", "Failed", "Rejected"}
 FIRST = {"Submitted", "Validating"}
-
-
-@dataclass
-class Message:
-    """One item of a history."""
-
-    sequence: int
-    name: str
-    sender: str
-    recipient: str
-    recorded_at: str
-    status: str
-    message: str
-    previous_hash: str
-    hash: str
-
-
-@dataclass
-class TaskRow:
-    """A task as its row has it; `allocated` in thousandths by unit."""
-
-    state: str
-    attempt: int
-    sequence: int
-    head_hash: str
-    allocated: dict[str, int]
-    leased: bool
-
-
-@dataclass
-class Evidence:
-    """What was seen. `accepted` are the tasks that a client was told of with 2xx; `told` is a history over HTTP.
-
-    `samples` are sums of what was allocated, at moments; `runs` counts a task's side effects, where they are known.
-    """
-
-    accepted: set[str] = field(default_factory=set)
-    rows: dict[str, TaskRow] = field(default_factory=dict)
-    histories: dict[str, list[Message]] = field(default_factory=dict)
-    told: dict[str, list[Message]] = field(default_factory=dict)
-    capacity: dict[str, int] = field(default_factory=dict)
-    samples: list[dict[str, int]] = field(default_factory=list)
-    runs: dict[str, int] = field(default_factory=dict)
+GROWTH = {"memory_mb": 24.0, "files": 4, "children": 0, "connections": 4}
+"""What a process may have more than before, besides a twentieth: caches and a pool that has once been needed."""
 
 
 def violations(seen: Evidence) -> list[str]:
     """Everything that must not be, once the service has come to rest; empty where all is well."""
-    found = [*_lost(seen), *_overbooked(seen)]
+    found = [
+        *_lost(seen),
+        *_doubled(seen),
+        *_unfinished(seen),
+        *_overbooked(seen),
+        *_loud(seen),
+        *_grown(seen),
+    ]
+    for received in seen.received:
+        history = seen.histories.get(received.task_id, [])
+        found += [f"{problem} ({received.consumer}, task {received.task_id})" for problem in _view(received, history)]
     for task_id, row in seen.rows.items():
         history = seen.histories.get(task_id, [])
         problems = [
             *_order(history, seen.told.get(task_id)),
+            *_word(row, history, seen.acknowledgements.get(task_id)),
             *_fence(row, history, seen.runs.get(task_id)),
             *_moves(history),
             *_held(row, history),
@@ -101,6 +88,71 @@ def _lost(seen: Evidence) -> Iterator[str]:
     for task_id in sorted(seen.accepted & seen.rows.keys()):
         if seen.rows[task_id].state not in OVER:
             yield f"I1: task {task_id} was accepted and is {seen.rows[task_id].state} for ever"
+
+
+def _doubled(seen: Evidence) -> Iterator[str]:
+    for message_id, task_ids in seen.named.items():
+        if len(task_ids) > 1:
+            yield f"I2: message {message_id} was answered with {sorted(task_ids)}"
+    for message_id in sorted(seen.taken_twice):
+        yield f"I2: other content was accepted under {message_id}"
+    accepted = [row.key for row in seen.rows.values() if row.key is not None and row.state != "Rejected"]
+    for key, number in Counter(accepted).items():
+        if number > 1:
+            yield f"I2: {number} tasks of {key}"
+
+
+def _unfinished(seen: Evidence) -> Iterator[str]:
+    """Also what no client was told of: an unknown outcome that was stored is to be done like any other."""
+    for task_id in sorted(seen.rows.keys() - seen.accepted):
+        if seen.rows[task_id].state not in OVER:
+            yield f"I7: task {task_id} is {seen.rows[task_id].state} for ever"
+    late = sorted(seconds for seconds in seen.pickups if seconds > seen.pickup_limit_s)
+    if len(late) > len(seen.pickups) * 0.05:
+        yield f"I7: {len(late)} of {len(seen.pickups)} orphans waited beyond {seen.pickup_limit_s:g} s: {late[-5:]}"
+
+
+def _view(received: Received, history: list[Message]) -> Iterator[str]:
+    """A consumer's view of a history: whole from its beginning, every message first seen in its place."""
+    stored = {item.sequence: item.hash for item in history}
+    if any(stored.get(sequence) != known for sequence, known in received.messages):
+        yield "I3: something else came than is stored"
+    first_seen = list(dict.fromkeys(sequence for sequence, _ in received.messages))
+    if not received.for_submitter and len(first_seen) < len(received.messages):
+        yield "I3: a message came twice"
+    ends = [item.sequence for item in history if item.status in OVER]
+    expected = [
+        item.sequence for item in history if item.recipient == "submitter" or not received.for_submitter
+    ]  # fmt: skip
+    if received.to_the_end and ends:
+        expected = [sequence for sequence in expected if sequence <= max(ends[0], *first_seen, 0)]
+    else:
+        expected = expected[: len(first_seen)]
+    if first_seen != expected:
+        yield f"I3: {first_seen} came, and should have been {expected}"
+
+
+def _word(row: TaskRow, history: list[Message], told: Acknowledgements | None) -> Iterator[str]:
+    recorded = [
+        json.loads(item.message)["body"]["sequence"] for item in history if item.name == "Acknowledge"
+    ]  # fmt: skip
+    if any(later <= earlier for earlier, later in pairwise(recorded)):
+        yield f"I4: acknowledged in the order {recorded}"
+    if row.acknowledged != max(recorded, default=0):
+        yield f"I4: the row says {row.acknowledged}, the history {recorded}"
+    if told is None:
+        return
+    if not set(recorded) <= told.sent:
+        yield f"I4: {recorded} count as received, and the submitter said {sorted(told.sent)}"
+    if told.answered and row.acknowledged < _heard(max(told.answered), history):
+        yield f"I4: {max(told.answered)} was acknowledged and answered, and the row says {row.acknowledged}"
+
+
+def _heard(sequence: int, history: list[Message]) -> int:
+    """What has to be recorded of an acknowledgement: one of nothing but earlier acknowledgements says nothing new."""
+    return max(
+        (item.sequence for item in history if item.sequence <= sequence and item.name != "Acknowledge"), default=0
+    )
 
 
 def _order(history: list[Message], told: list[Message] | None) -> Iterator[str]:
@@ -157,6 +209,27 @@ def _overbooked(seen: Evidence) -> Iterator[str]:
         yield f"I8: at rest {seen.samples[-1]} is allocated"
 
 
+def _loud(seen: Evidence) -> Iterator[str]:
+    for (status, has_retry_after), number in seen.answers.items():
+        if status >= 500 and not (status == 503 and has_retry_after):
+            yield f"I10: {number} answers {status}{'' if has_retry_after else ' without Retry-After'}"
+    for name, log in seen.logs.items():
+        for line in log.splitlines():
+            if "Traceback" in line or '"level":"error"' in line:
+                yield f"I10: {name} says {line[:300]}"
+        for canary in sorted(seen.canaries):
+            if canary in log:
+                yield f"I10: the log of {name} holds the secret {canary}"
+
+
+def _grown(seen: Evidence) -> Iterator[str]:
+    for name, (before, after) in seen.footprints.items():
+        for member, allowance in GROWTH.items():
+            was, is_now = getattr(before, member), getattr(after, member)
+            if is_now > was * 1.05 + allowance:
+                yield f"I11: {name} had {was:g} {member} and has {is_now:g}"
+
+
 def _chain(task_id: str, row: TaskRow, history: list[Message]) -> Iterator[str]:
     previous = "0" * 64
     for item in history:
@@ -202,6 +275,8 @@ async def read_database(seen: Evidence, connection: asyncpg.Connection) -> None:
             row["head_hash"],
             json.loads(row["allocated"]),
             row["lease_owner"] is not None,
+            row["acknowledged_sequence"],
+            (row["submitter"], row["idempotency_key"]),
         )
     for row in await connection.fetch("SELECT * FROM history ORDER BY task_id, sequence, recorded_at"):
         seen.histories.setdefault(str(row["task_id"]), []).append(_stored(row))

@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 from tests.e2e.client import message
-from tests.faults.invariants import Evidence, looking_into, read_database, violations
+from tests.faults.evidence import Evidence
+from tests.faults.invariants import looking_into, read_database, violations
 from tests.support.service import Service
 from tests.support.waiting import eventually
 
