@@ -1,0 +1,23 @@
+"""The simulation's own test: a guarantee that is taken away is missed within a thousand seeds."""
+
+import pytest
+
+from tests.simulation.mutations import MUTATIONS, Mutation
+from tests.simulation.world import World
+
+WITHIN_SEEDS = 1_000
+
+
+def seeds_until_noticed(mutation: Mutation, invariant: str) -> int | None:
+    """The first seed whose run shows a violation of the invariant."""
+    for seed in range(WITHIN_SEEDS):
+        with mutation() as laws:
+            found = World(seed, laws).run().violations
+        if any(violation.startswith(invariant) for violation in found):
+            return seed
+    return None
+
+
+@pytest.mark.parametrize(("mutation", "invariant"), MUTATIONS.items(), ids=lambda each: getattr(each, "__name__", each))
+def test_a_mutation_is_noticed(mutation: Mutation, invariant: str) -> None:
+    assert seeds_until_noticed(mutation, invariant) is not None
