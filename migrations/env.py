@@ -3,12 +3,12 @@
 from alembic import context
 from sqlalchemy import Connection
 
-from app.storage.tables import metadata
+from app.storage.tables import is_partition, metadata
 
 
 def _is_ours(_object: object, name: str | None, kind: str, _reflected: object, _other: object) -> bool:
-    """Partitions of history come and go by themselves; they are no part of the model."""
-    return not (kind == "table" and name is not None and name.startswith("history_"))
+    """Partitions come and go by themselves; they are no part of the model."""
+    return not (kind == "table" and is_partition(name))
 
 
 def run(connection: Connection) -> None:

@@ -146,7 +146,7 @@ class Runtime:
     def _periodics(self) -> list[Periodic]:
         return [
             Periodic("node report", self._settings.execution.lease_s / 3, self._report),
-            Periodic("history partitions", DAY_S, self._storage.prepare_history),
+            Periodic("partitions", DAY_S, self._storage.prepare_weeks),
             Periodic("rates that nobody uses", FORGET_RATES_S, self._storage.rates.forget),
         ]
 

@@ -18,7 +18,7 @@ from app.storage.queries import Heads, Queries, StatusReader
 from app.storage.rates import RateLevels
 from app.telemetry.metrics import Metrics
 
-HISTORY_WEEKS_AHEAD = 4
+WEEKS_AHEAD = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ async def open_database(storage: StorageSettings, stack: AsyncExitStack) -> Open
     if not storage.unsafe_database:
         await guard.check_durability(database)
     await migrations.check(database)
-    await guard.prepare_history(database, HISTORY_WEEKS_AHEAD)
+    await guard.prepare_weeks(database, WEEKS_AHEAD)
     return OpenDatabase(database, node_id, embedded)
 
 
@@ -78,9 +78,9 @@ class Storage:
         ):
             stack.push_async_callback(closing)
 
-    async def prepare_history(self) -> None:
-        """Partitions of history for the weeks to come. For repetition."""
-        await guard.prepare_history(self.database, HISTORY_WEEKS_AHEAD)
+    async def prepare_weeks(self) -> None:
+        """Partitions for the weeks to come. For repetition."""
+        await guard.prepare_weeks(self.database, WEEKS_AHEAD)
 
 
 async def _url_and_node(storage: StorageSettings, stack: AsyncExitStack) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from app.protocol.messages import TIMEOUT_MAX_S
 from app.protocol.task import Task
 from app.storage.database import Database
 from app.storage.errors import Conflict
-from app.storage.rows import COLUMNS, task_of
+from app.storage.rows import COLUMNS, in_order, task_of
 
 _TAKE = f"""
 UPDATE tasks AS t
@@ -61,24 +61,26 @@ WITH picked AS (
     ORDER BY deadline LIMIT $3 FOR UPDATE SKIP LOCKED
 ){_TAKE}"""
 
-# The rows are locked in the order in which the journal writes them, or the two could lock each other out.
-_EXTEND = """
+# The rows are locked in the order in which the journal writes them, or the two could lock each other out: as the ids
+# stand in the array. Ordered by the id itself, a plan would go through whole weeks in that order.
+_HELD = """
 WITH held AS (
-    SELECT task_id FROM tasks WHERE lease_owner = $1 AND task_id = ANY($3::uuid[]) ORDER BY task_id FOR UPDATE
-)
-UPDATE tasks AS t SET lease_expires_at = clock_timestamp() + make_interval(secs => $2)
-FROM held WHERE t.task_id = held.task_id
+    SELECT t.task_id FROM unnest($2::uuid[]) WITH ORDINALITY AS wanted(task_id, place)
+    JOIN tasks AS t ON t.task_id = wanted.task_id
+    WHERE t.task_id BETWEEN $3 AND $4 AND t.lease_owner = $1
+    ORDER BY wanted.place FOR UPDATE OF t
+)"""
+
+_EXTEND = f"""{_HELD}
+UPDATE tasks AS t SET lease_expires_at = clock_timestamp() + make_interval(secs => $5)
+FROM held WHERE t.task_id = held.task_id AND t.task_id BETWEEN $3 AND $4
 RETURNING t.task_id, t.cancel_requested_by,
     CASE WHEN t.acknowledgement_wanted > t.acknowledged_sequence THEN t.acknowledgement_wanted END AS acknowledged"""
 
-_RETURN = """
-WITH held AS (
-    SELECT task_id FROM tasks
-    WHERE lease_owner = $1 AND task_id = ANY($2::uuid[]) AND state IN ('ResourceAllocation', 'Waiting')
-    ORDER BY task_id FOR UPDATE
-)
+_RETURN = f"""{_HELD}
 UPDATE tasks AS t SET lease_owner = NULL, lease_expires_at = NULL, version = t.version + 1
-FROM held WHERE t.task_id = held.task_id"""
+FROM held WHERE t.task_id = held.task_id AND t.task_id BETWEEN $3 AND $4
+    AND t.state IN ('ResourceAllocation', 'Waiting')"""
 
 _WANT_CANCEL = """
 UPDATE tasks SET cancel_requested_by = coalesce(cancel_requested_by, $2)
@@ -168,7 +170,7 @@ class Leases:
         Only tasks that this process knows are kept: one whose claim was committed but whose answer was lost is
         left to run out, and is then rescued.
         """
-        rows = await self._upkeep.fetch(_EXTEND, self.node_id, self.lease_s, list(task_ids))
+        rows = await self._upkeep.fetch(_EXTEND, self.node_id, *in_order(task_ids), self.lease_s)
         return Held(
             {str(row["task_id"]) for row in rows},
             {str(row["task_id"]): row["cancel_requested_by"] for row in rows if row["cancel_requested_by"]},
@@ -177,7 +179,7 @@ class Leases:
 
     async def give_back(self, task_ids: Sequence[str]) -> None:
         """Lets go of tasks that have not started, for anyone to claim."""
-        await self._upkeep.fetch(_RETURN, self.node_id, list(task_ids))
+        await self._upkeep.fetch(_RETURN, self.node_id, *in_order(task_ids))
 
     async def want_cancel(self, task_id: str, by: str) -> None:
         """Leaves word for the holder of a task, which finds it at its next heartbeat.

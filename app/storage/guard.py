@@ -32,7 +32,7 @@ async def check_durability(database: Database) -> None:
                 )
 
 
-async def prepare_history(database: Database, weeks: int) -> None:
-    """Makes the partitions of history for this week and so many after it."""
+async def prepare_weeks(database: Database, ahead: int) -> None:
+    """Makes the partitions for tasks of this week and so many after it."""
     async with database.connect() as connection:
-        await connection.execute(text("SELECT prepare_history(:weeks)"), {"weeks": weeks})
+        await connection.execute(text("SELECT prepare_weeks(:ahead)"), {"ahead": ahead})

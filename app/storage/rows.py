@@ -1,7 +1,7 @@
 """A task as a row and back: the one place that knows in which column each member stands."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -108,6 +108,16 @@ def identity_of(task: Task) -> tuple[Any, ...]:
     requested = amounts_text(task.requested)
     labels = json_text(task.labels) if task.labels else "{}"
     return (*_identity_members(task), labels, requested, requested, _retry_text(task.retry))
+
+
+def in_order(task_ids: Iterable[str]) -> tuple[list[str], str | None, str | None]:
+    """The ids in order, the least and the greatest of them: what a statement over several tasks takes.
+
+    The bounds tell Postgres before it begins which weeks the ids can be in; it would make ready to look into every
+    week otherwise, which takes 70 us where there are a dozen.
+    """
+    ordered = sorted(task_ids)
+    return (ordered, ordered[0], ordered[-1]) if ordered else ([], None, None)
 
 
 def task_of(row: Mapping[str, Any] | RowMapping) -> Task:

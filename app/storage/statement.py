@@ -33,30 +33,46 @@ _AS_TEXT = frozenset({"json", "jsonb"})
 def _build_statement() -> str:
     """One statement for everything: new tasks, changed tasks, and the messages of those that were written.
 
-    $1 is the lease in seconds; the arrays of columns follow in the order of `arguments`.
+    $1 is the lease in seconds; the arrays of columns follow in the order of `arguments`, then the bounds of the changed
+    tasks' ids (see rows.in_order).
     """
     names = [field.column for field in (*IDENTITY, *STANDING)]
     standing = [(field.column, field.type) for field in STANDING]
     identity = [(field.column, field.type) for field in IDENTITY]
     new, position = _unnest([("task_id", "uuid"), *identity, *standing], 2)
+    keys = _again(["task_id", "submitter", "idempotency_key", "state"], [("task_id", "uuid"), *identity, *standing], 2)
     changed, position = _unnest([("task_id", "uuid"), ("guard", "integer"), *standing], position)
     messages = _split(_HISTORY, position)
+    bounds = f"${position + len(_HISTORY)} AND ${position + len(_HISTORY) + 1}"
     lease = "CASE WHEN c.lease_owner IS NULL THEN NULL ELSE clock_timestamp() + make_interval(secs => $1) END"
     typed = {name: f"c.{name}::{kind}" for name, kind in (*identity, *standing)}
     history_names = [name for name, _ in _HISTORY]
     history_values = [f"c.{name}::{kind}" for name, kind in _HISTORY]
     return f"""
-WITH inserted AS (
+WITH keyed AS (
+    INSERT INTO idempotency_keys (submitter, idempotency_key, task_id)
+    SELECT c.submitter, c.idempotency_key, c.task_id
+    FROM {keys}
+    WHERE c.state <> 'Rejected' AND NOT EXISTS (
+        SELECT FROM idempotency_keys_before AS b
+        WHERE b.submitter = c.submitter AND b.idempotency_key = c.idempotency_key
+            -- A key is free again when its task has been dropped.
+            AND b.task_id >= (SELECT oldest_kept FROM retention)
+    )
+    ON CONFLICT DO NOTHING
+    RETURNING task_id
+), inserted AS (
     INSERT INTO tasks (task_id, {", ".join(names)}, lease_expires_at)
     SELECT c.task_id, {", ".join(typed[name] for name in names)}, {lease}
     FROM {new}
+    WHERE c.state = 'Rejected' OR (c.task_id IN (SELECT task_id FROM keyed)) IS TRUE
     ON CONFLICT DO NOTHING
     RETURNING task_id
 ), updated AS (
     UPDATE tasks AS t
     SET {", ".join(f"{name} = {typed[name]}" for name, _ in standing)}, lease_expires_at = {lease}
     FROM {changed}
-    WHERE t.task_id = c.task_id AND t.version = c.guard
+    WHERE t.task_id = c.task_id AND t.version = c.guard AND t.task_id BETWEEN {bounds}
     RETURNING t.task_id
 ), written AS (
     SELECT task_id FROM inserted UNION ALL SELECT task_id FROM updated
@@ -77,6 +93,12 @@ def _unnest(columns: Sequence[tuple[str, str]], first: int) -> tuple[str, int]:
     return f"unnest({arrays}) AS c({', '.join(name for name, _ in columns)})", first + len(columns)
 
 
+def _again(names: Sequence[str], columns: Sequence[tuple[str, str]], first: int) -> str:
+    """Some of the columns whose arrays stand from $first on, once more."""
+    places = {name: f"${position}::{kind}[]" for position, (name, kind) in enumerate(columns, first)}
+    return f"unnest({', '.join(places[name] for name in names)}) AS c({', '.join(names)})"
+
+
 def _split(columns: Sequence[tuple[str, str]], first: int) -> str:
     arrays = ", ".join(
         f"string_to_array(${position}::text, E'\\x1f')" + ("" if kind in ("text", "json") else f"::{kind}[]")
@@ -92,6 +114,7 @@ def arguments(folds: list[Fold]) -> list[Sequence[Any]]:
     """The arrays of the statement, rows in one order everywhere: two transactions then cannot lock each other out."""
     new = sorted((fold for fold in folds if fold.guard is None), key=_by_key)
     changed = sorted((fold for fold in folds if fold.guard is not None), key=_by_id)
+    bounds = (_by_id(changed[0]), _by_id(changed[-1])) if changed else (None, None)
     new_rows = [(fold.task.task_id, *identity_of(fold.task), *fold.standing) for fold in new]
     changed_rows = [(fold.task.task_id, fold.guard, *fold.standing) for fold in changed]
     messages = [_texts(fold.task.task_id, item) for fold in folds for item in fold.items]
@@ -99,6 +122,7 @@ def arguments(folds: list[Fold]) -> list[Sequence[Any]]:
         *_columns(new_rows, 1 + len(IDENTITY) + len(STANDING)),
         *_columns(changed_rows, 2 + len(STANDING)),
         *_joined(messages),
+        *bounds,
     ]
 
 

@@ -1,9 +1,12 @@
 """The tables, typed, as migrations/ makes them (a test compares the two).
 
 `tasks` is one row a task: its state and, once over, how it ended. `history` is every message of every
-task, append-only, partitioned by week so that retention drops partitions. `nodes` is who serves, `paused_types` what
-nobody starts, `rate_levels` how often each subject has called.
+task, append-only. Both are partitioned by the week in which the task was submitted, which its id tells, so that
+retention drops partitions. `idempotency_keys` says which keys are taken, over all weeks. `nodes` is who serves,
+`paused_types` what nobody starts, `rate_levels` how often each subject has called.
 """
+
+import re
 
 from sqlalchemy import (
     CheckConstraint,
@@ -37,6 +40,11 @@ metadata = MetaData(
 
 def _one_of(column: str, values: list[str]) -> str:
     return f"{column} IN ({', '.join(repr(str(value)) for value in values)})"
+
+
+def is_partition(name: str | None) -> bool:
+    """Whether this is one of the partitions, which come and go with time; the tables here are their parents."""
+    return name is not None and re.fullmatch(r"(tasks|history)_(default|\d{4}w\d{2})", name) is not None
 
 
 _moment = DateTime(timezone=True)
@@ -99,15 +107,9 @@ tasks = Table(
     CheckConstraint("(state = 'Waiting') = (run_at IS NOT NULL)", name="due_when_waiting"),
     CheckConstraint("(lease_owner IS NULL) = (lease_expires_at IS NULL)", name="lease_whole"),
     CheckConstraint(f"lease_owner IS NULL OR NOT ({_terminal})", name="no_lease_when_terminal"),
+    postgresql_partition_by="RANGE (task_id)",
 )
 
-Index(
-    "tasks_idempotency_key",
-    tasks.c.submitter,
-    tasks.c.idempotency_key,
-    unique=True,
-    postgresql_where=text("state <> 'Rejected'"),
-)
 Index("tasks_submitter", tasks.c.submitter, tasks.c.task_id)
 Index(
     "tasks_queued",
@@ -144,8 +146,35 @@ history = Table(
     Column("message", JSON, nullable=False),
     Column("previous_hash", Text, nullable=False),
     Column("hash", Text, nullable=False),
-    PrimaryKeyConstraint("task_id", "sequence", "recorded_at"),
-    postgresql_partition_by="RANGE (recorded_at)",
+    PrimaryKeyConstraint("task_id", "sequence"),
+    postgresql_partition_by="RANGE (task_id)",
+)
+
+
+def _keys(name: str) -> Table:
+    return Table(
+        name,
+        metadata,
+        Column("submitter", Text, primary_key=True),
+        Column("idempotency_key", Text, primary_key=True),
+        Column("task_id", UUID(as_uuid=False), nullable=False),
+    )
+
+
+idempotency_keys = _keys("idempotency_keys")
+"""The keys of accepted tasks, one row each: a Rejected one uses up none."""
+
+idempotency_keys_before = _keys("idempotency_keys_before")
+"""The older ones. When all of its tasks have been dropped this table is emptied, and the two change names; so keys
+are never deleted one by one, and a new key is looked for in one other place only."""
+
+retention = Table(
+    "retention",
+    metadata,
+    # The one row: tasks with smaller ids have been dropped, but for a few in the default partition, whose keys are
+    # among the younger ones. Those go into idempotency_keys since `keys_since`.
+    Column("oldest_kept", UUID(as_uuid=False), primary_key=True),
+    Column("keys_since", _moment, nullable=False),
 )
 
 nodes = Table(

@@ -7,7 +7,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, text
 
 from app.storage.database import Database
-from app.storage.tables import metadata
+from app.storage.tables import is_partition, metadata
 
 
 def differences(connection: Connection) -> list[Any]:
@@ -16,8 +16,8 @@ def differences(connection: Connection) -> list[Any]:
 
 
 def _is_modelled(_object: object, name: str | None, kind: str, _reflected: object, _other: object) -> bool:
-    """Partitions of history come and go with time; the model has their parent."""
-    return not (kind == "table" and name is not None and name.startswith("history_"))
+    """Partitions come and go with time; the model has their parents."""
+    return not (kind == "table" and is_partition(name))
 
 
 async def test_migrations_and_tables_are_equal(database_url: str) -> None:

@@ -104,22 +104,6 @@ async def test_sixteen_claimers_take_each_task_once(store: Store) -> None:
     assert await store.sql.fetchval("SELECT count(*) FROM tasks WHERE version <> 2") == 0
 
 
-async def test_the_claim_uses_its_indexes(store: Store) -> None:
-    """It must cost the same at any backlog: neither a scan of the table nor a sort of the backlog."""
-    from app.storage.claim import _CLAIM  # noqa: PLC0415 - the statement itself is of interest here alone
-    from app.storage.database import HOT_PLAN  # noqa: PLC0415 - the same
-
-    for name, value in HOT_PLAN.items():
-        await store.sql.execute(f"SET {name} = {value}")
-    statement = _CLAIM.replace("$1", "'n'").replace("$2", "15").replace("$3", "10")
-    statement = statement.replace("$4", "ARRAY['echo']").replace("$5", "ARRAY[]::text[]")
-    plan = "\n".join(row[0] for row in await store.sql.fetch("EXPLAIN " + statement))
-    assert "tasks_queued" in plan
-    assert "tasks_due" in plan
-    assert "Seq Scan" not in plan
-    assert "Sort" not in plan
-
-
 # -- leases that run out ---------------------------------------------------------------------------------------------
 
 

@@ -1,36 +1,85 @@
-"""How Postgres carries out the hot statements: by indexes, in their order, whatever lies in the tables."""
+"""How Postgres carries out the hot statements: by indexes, in their order, whatever lies in the tables.
+
+Each is planned with as many weeks as a retention of 30 days leaves, and some.
+"""
 
 import json
 from typing import Any
 
 import asyncpg
+import pytest
 
-from app.storage import claim
+from app.storage import claim, queries, statement
 from app.storage.database import HOT_PLAN, driver_dsn
 from tests.storage.stored import Store, accepted_task
 
 BACKLOG = 1_500
+WEEKS = 12
+READS_A_BACKLOG = {"Sort", "Seq Scan", "Bitmap Heap Scan"}
 
 
-async def plan_of_a_claim(database_url: str) -> dict[str, Any]:
-    connection = await asyncpg.connect(driver_dsn(database_url), server_settings=HOT_PLAN)
+async def plan_of(store: Store, statement: str, types: str, values: str) -> list[dict[str, Any]]:
+    """The nodes of the statement's plan on a connection such as the service has."""
+    await store.sql.execute(f"SELECT prepare_weeks({WEEKS - 1})")
+    connection = await asyncpg.connect(driver_dsn(store.url), server_settings=HOT_PLAN)
     try:
         await connection.execute("ANALYZE tasks")
-        await connection.execute(f"PREPARE claim (text, float8, bigint, text[], text[]) AS {claim._CLAIM}")
-        plan = await connection.fetchval("EXPLAIN (FORMAT JSON) EXECUTE claim ('node', 15, 200, '{echo}', '{}')")
+        await connection.execute(f"PREPARE hot {types} AS {statement}")
+        plan = await connection.fetchval(f"EXPLAIN (FORMAT JSON) EXECUTE hot ({values})")
     finally:
         await connection.close()
-    found: dict[str, Any] = json.loads(plan)[0]["Plan"]
-    return found
+    return nodes_of(json.loads(plan)[0]["Plan"])
 
 
 def nodes_of(plan: dict[str, Any]) -> list[dict[str, Any]]:
     return [plan, *(node for child in plan.get("Plans", []) for node in nodes_of(child))]
 
 
-async def test_a_claim_takes_the_head_of_the_queue_off_its_index(store: Store, database_url: str) -> None:
+def indexes_of(nodes: list[dict[str, Any]]) -> set[str]:
+    """The indexes used, each without the name of its partition."""
+    names = {node["Index Name"] for node in nodes if "Index Name" in node}
+    return {name.split("_", 2)[2] for name in names if name.startswith("tasks_")}
+
+
+def weeks_of(nodes: list[dict[str, Any]]) -> set[str]:
+    """The partitions that are made ready to be looked into."""
+    return {node["Relation Name"] for node in nodes if node.get("Relation Name", "").startswith("tasks_")}
+
+
+async def test_a_claim_takes_the_head_of_the_queue_off_its_index(store: Store) -> None:
     await store.put(*[accepted_task() for _ in range(BACKLOG)])
-    nodes = nodes_of(await plan_of_a_claim(database_url))
-    assert "tasks_queued" in {node["Index Name"] for node in nodes if node["Node Type"] == "Index Scan"}
-    # Each of these would read the whole backlog for 200 of it.
-    assert not {"Sort", "Seq Scan", "Bitmap Heap Scan"} & {node["Node Type"] for node in nodes}
+    types, values = "(text, float8, bigint, text[], text[])", "'node', 15, 200, '{echo}', '{}'"
+    nodes = await plan_of(store, claim._CLAIM, types, values)
+    assert {"priority_task_id_idx", "run_at_idx", "pkey"} == indexes_of(nodes)
+    assert not READS_A_BACKLOG & {node["Node Type"] for node in nodes}, "for 200 of it"
+
+
+@pytest.mark.parametrize(
+    ("text", "types", "values"),
+    [
+        (queries._READ_MANY, "(uuid[], uuid, uuid)", "ARRAY[{first}, {last}]::uuid[], {first}, {last}"),
+        (claim._EXTEND, "(text, uuid[], uuid, uuid, float8)", "'n', ARRAY[{first}]::uuid[], {first}, {last}, 15"),
+        (claim._RETURN, "(text, uuid[], uuid, uuid)", "'n', ARRAY[{first}]::uuid[], {first}, {last}"),
+        (claim._WANT_CANCEL, "(uuid, text)", "{first}, 'alice'"),
+    ],
+)
+async def test_what_is_asked_by_id_looks_into_the_weeks_of_these_ids_only(
+    store: Store, text: str, types: str, values: str
+) -> None:
+    tasks = [accepted_task() for _ in range(2)]
+    await store.put(*tasks)
+    first, last = (f"'{task.task_id}'" for task in tasks)
+    nodes = await plan_of(store, text, types, values.format(first=first, last=last))
+    assert len(weeks_of(nodes)) == 1
+    assert not READS_A_BACKLOG & {node["Node Type"] for node in nodes}
+
+
+async def test_the_journal_makes_no_week_ready_for_changes_where_all_tasks_are_new(store: Store) -> None:
+    connection = await asyncpg.connect(driver_dsn(store.url))
+    try:
+        count = len((await connection.prepare(statement.STATEMENT)).get_parameters())
+    finally:
+        await connection.close()
+    nodes = await plan_of(store, statement.STATEMENT, "", ", ".join(["NULL"] * count))
+    assert weeks_of(nodes) == set()
+    assert "Sort" not in {node["Node Type"] for node in nodes}
