@@ -12,7 +12,8 @@ import pytest
 
 from app.protocol.ids import uuid7
 from app.protocol.task import Task
-from app.storage.queries import StatusReader
+from app.storage.errors import DuplicateMessage
+from app.storage.queries import Queries, StatusReader
 from tests.storage.stored import Store, accepted_task, started
 from tests.support.waiting import eventually
 
@@ -85,3 +86,28 @@ async def test_rows_that_change_while_they_are_waited_for(
     for _ in range(2):
         assert await changed_meanwhile(store, doing(store, tasks[:count])) == count
     await store.check_whole([task.task_id for task in tasks])
+
+
+async def test_a_key_is_taken_whatever_the_week_of_its_task(store: Store) -> None:
+    first, second = of_weeks_ahead(1), of_weeks_ahead(0)
+    second.idempotency_key = first.idempotency_key
+    await store.put(first)
+    with pytest.raises(DuplicateMessage):
+        await store.put(second)
+    assert await store.sql.fetchval("SELECT count(*) FROM tasks") == 1
+
+
+async def test_a_key_among_the_older_ones_is_taken_unless_its_task_was_dropped(store: Store) -> None:
+    first, second, third = (accepted_task(idempotency_key="same") for _ in range(3))
+    await store.put(first)
+    await store.sql.execute(
+        "WITH moved AS (DELETE FROM idempotency_keys RETURNING *) "
+        "INSERT INTO idempotency_keys_before SELECT * FROM moved"
+    )
+    with pytest.raises(DuplicateMessage):
+        await store.put(second)
+    found = await Queries(store.database).find_submission("alice", "same")
+    assert found is not None
+    assert found.task_id == first.task_id
+    await store.sql.execute("UPDATE retention SET oldest_kept = $1", third.task_id)
+    await store.put(third)
