@@ -42,6 +42,9 @@ class ServerSettings(_Section):
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     max_body_bytes: int = Field(default=1_048_576, ge=1024, description="Largest request body, in bytes.")
+    max_connections: int = Field(
+        default=5000, ge=1, description="Open connections; further ones are told to come back (503)."
+    )
     log_level: Literal["info", "warn", "error"] = Field(default="info", description="Least level that is logged.")
     log_format: Literal["auto", "json", "console"] = Field(
         default="auto", description="JSON lines, or columns for people; auto takes columns on a terminal."

@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from app.delivery.acknowledgements import NotYetSent
@@ -44,11 +45,13 @@ TITLES = {
     403: "Permission missing",
     404: "Not found",
     405: "Method not allowed",
+    408: "Too slow",
     409: "Conflict",
     413: "Body too large",
     415: "Unsupported media type",
     422: "Not acceptable",
     429: "Too many requests",
+    431: "Head too large",
     500: "Internal error",
     503: "Temporarily unavailable",
 }
@@ -189,6 +192,11 @@ def _http(error: HTTPException) -> Problem:
     return Problem(error.status_code, kind, str(error.detail), headers=error.headers)
 
 
+def _gone(_error: ClientDisconnect) -> Problem:
+    """Nobody is there to read it: the client went, or was too slow."""
+    return Problem(400, "incomplete-body", "The body ended before its end.", headers={"Connection": "close"})
+
+
 _TABLE: dict[type[Exception], Callable[[Any], Problem]] = {
     Problem: lambda error: error,
     InvalidToken: lambda _error: UNAUTHENTICATED,
@@ -207,6 +215,7 @@ _TABLE: dict[type[Exception], Callable[[Any], Problem]] = {
     NoSuchExecution: lambda _error: NOT_FOUND,
     TooManyStreams: _too_many_streams,
     RateLimited: _rate_limited,
+    ClientDisconnect: _gone,
     RequestValidationError: _request_invalid,
     HTTPException: _http,
 }

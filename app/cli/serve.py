@@ -5,7 +5,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import FrameType
 from typing import Annotated, Any
 
@@ -15,6 +15,7 @@ import uvicorn
 from app.cli.failures import CommandFailed
 from app.cli.options import DEFAULT_URL
 from app.cli.output import say
+from app.cli.process_limits import connections_allowed, protect_memory
 from app.cli.startup import EXPECTED, StartGuard, listen, sentence
 from app.settings import Settings, SettingsError, variable_of
 from app.telemetry.logging import configure, shutdown
@@ -45,6 +46,7 @@ def serve(
     except SettingsError as error:
         raise CommandFailed(str(error)) from None
     _stop_on_signals()
+    protect_memory()
     with listen(settings.server.host, settings.server.port) as server_socket:
         form = settings.server.log_format
         configure(settings.server.log_level, json=None if form == "auto" else form == "json")
@@ -79,8 +81,7 @@ def _run(settings: Settings, server_socket: socket.socket) -> None:
     except EXPECTED as error:
         raise CommandFailed(sentence(error)) from None
     guard = StartGuard(application)
-    config = _config(guard, settings.security.trusted_proxies)
-    server = _Server(config, lambda: _welcome(server_socket), lambda: _not_ready(application.state))
+    server = _Server(_config(guard, settings), lambda: _welcome(server_socket), lambda: _not_ready(application.state))
     try:
         server.run(sockets=[server_socket])
     except SystemExit:
@@ -89,15 +90,17 @@ def _run(settings: Settings, server_socket: socket.socket) -> None:
         raise
 
 
-def _config(guard: StartGuard, trusted_proxies: Sequence[str]) -> uvicorn.Config:
+def _config(guard: StartGuard, settings: Settings) -> uvicorn.Config:
     # Loaded here: as in _run.
-    from app.cli.connection import AbortableProtocol  # noqa: PLC0415 - see above
+    from app.cli.connection import EdgeProtocol, sweep  # noqa: PLC0415 - see above
 
+    EdgeProtocol.max_connections = connections_allowed(settings.server.max_connections)
+    trusted_proxies = settings.security.trusted_proxies
     return uvicorn.Config(
         guard,
         interface="asgi3",
         loop="uvloop",
-        http=AbortableProtocol,
+        http=EdgeProtocol,
         ws="none",
         lifespan="on",
         log_config=None,
@@ -106,6 +109,8 @@ def _config(guard: StartGuard, trusted_proxies: Sequence[str]) -> uvicorn.Config
         proxy_headers=bool(trusted_proxies),
         forwarded_allow_ips=list(trusted_proxies),
         timeout_graceful_shutdown=CLOSE_CONNECTIONS_S,
+        timeout_notify=1,
+        callback_notify=sweep,
     )
 
 

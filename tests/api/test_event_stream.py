@@ -11,7 +11,7 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from app.api.event_stream import EventStream, event_text
-from app.cli.connection import AbortableProtocol
+from app.cli.connection import EdgeProtocol
 from app.delivery.following import Mark
 from app.protocol.history import Item, MessageName, Party
 from app.protocol.states import State
@@ -56,7 +56,7 @@ class Endless:
 async def served(application: Endless) -> AsyncIterator[tuple[uvicorn.Server, int]]:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         server = uvicorn.Server(
-            uvicorn.Config(application, http=AbortableProtocol, ws="none", lifespan="off", log_config=None)
+            uvicorn.Config(application, http=EdgeProtocol, ws="none", lifespan="off", log_config=None)
         )
         serving = asyncio.ensure_future(server.serve([listening]))
         try:
