@@ -29,6 +29,8 @@ POINTS: Final = {
     "upkeep.after_reply": "the same has been carried out",
     "rates.before_send": "a draw on what subjects may call is about to be sent",
     "rates.after_reply": "calls have been drawn, and nobody has been let through",
+    "outside.before_send": "a claim, heartbeat or end by an executor outside is about to be sent",
+    "outside.after_reply": "the same has been carried out",
     "pool.before_send": "a transaction on a connection of the pool begins",
     "pool.after_reply": "a transaction on a connection of the pool is committed",
     "news.before_send": "the other nodes are about to be told of a commit",

@@ -18,6 +18,7 @@ from app.storage.controls import Controls
 from app.storage.database import Database
 from app.storage.nodes import Nodes
 from app.storage.queries import Queries, StatusReader
+from app.storage.readiness import Readiness
 from app.storage.revocations import Revocations
 from app.submission.handler import SubmissionHandler
 from app.submission.retry import Retry
@@ -41,6 +42,7 @@ class Service:
     submission: SubmissionHandler
     reader: StatusReader
     queries: Queries
+    readiness: Readiness
     cancellation: Cancellation
     retry: Retry
     acknowledgements: Acknowledgements

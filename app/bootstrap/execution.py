@@ -43,6 +43,7 @@ class Execution:
             node_id=storage.node_id,
             released=self.dispatcher.released,
             observe=metrics.attempt_ended,
+            discarded=metrics.outcome_discarded,
         )
         self.deadlines = DeadlineWatch(self.dispatcher, self.manager, recorder, storage.leases, storage.journal)
         self.pausing = Pausing(storage.controls, self.dispatcher, grace_s=settings.execution.drain_s)
@@ -70,6 +71,7 @@ class Execution:
         """What has to be repeated."""
         return [
             Periodic("heartbeat", self._lease_s / 3, self.heartbeat.beat),
+            Periodic("lease ends", min(0.5, self._lease_s / 6), self.heartbeat.stop_expired),
             Periodic("rescue", min(1.0, self._lease_s / 3), self.rescuer.rescue),
             Periodic("deadlines at risk", DEADLINE_CHECK_S, self.deadlines.look),
             Periodic("pausing", LOOK_S, self.pausing.look),

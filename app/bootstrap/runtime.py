@@ -26,6 +26,7 @@ from app.resources.request import request_of
 from app.settings import FaultSettings, Settings
 from app.storage.errors import StorageUnavailable
 from app.storage.listen import News
+from app.storage.readiness import Readiness
 from app.submission.handler import SubmissionHandler
 from app.submission.outlook import Outlook
 from app.submission.retry import Retry
@@ -73,6 +74,7 @@ async def running_service(settings: Settings, metrics: Metrics) -> AsyncIterator
             submission=submission,
             reader=storage.reader,
             queries=storage.queries,
+            readiness=Readiness(storage.database, storage.journal),
             cancellation=Cancellation(
                 execution.dispatcher, storage.leases, storage.journal, storage.reader, tell=runtime.news.tell
             ),

@@ -14,7 +14,7 @@ from typing import Any
 from app.execution import wishes
 from app.execution.claimer import PENDING_LIMIT, Claimer
 from app.execution.holding import Holding, Recorder, parameters_of
-from app.execution.retry import stop_error
+from app.execution.promptly import promptly
 from app.execution.runner import Runner
 from app.protocol.reasons import Reason
 from app.protocol.resources import Amounts
@@ -215,15 +215,15 @@ class Dispatcher:
     async def cancel(self, holding: Holding, by: str) -> None:
         """Cancels a held task: at once where it has not started, else its handler is told.
 
-        Raises Conflict where its attempt has ended, or another node has taken it, meanwhile.
+        Raises Conflict where its attempt has ended, or another node has taken it, meanwhile; StorageUnavailable where
+        that cannot be recorded yet: it goes on without the caller.
         """
+        await promptly(self._cancel(holding, by))
+
+    async def _cancel(self, holding: Holding, by: str) -> None:
         if holding.attempt is None:
             self.let_go(holding)
-            await self._recorder.record(
-                holding,
-                wishes.cancel(by),
-                lambda task, now: task.fail(now, Reason.CANCELLED, stop_error(task, Reason.CANCELLED)),
-            )
+            await self._recorder.record(holding, wishes.cancel(by), wishes.end_cancelled)
         else:
             await self._recorder.record(holding, wishes.cancel(by))
             holding.stop.set(Reason.CANCELLED)
@@ -231,13 +231,13 @@ class Dispatcher:
     async def acknowledge(self, task_id: str, sequence: int) -> bool:
         """Records up to where the submitter has received a task's messages; False where this node does not hold it.
 
-        Raises Conflict where it is recorded already, or the task has ended or gone to another node meanwhile.
+        Raises Conflict where it is recorded already, or the task has ended or gone to another node meanwhile, and
+        StorageUnavailable as `cancel` does.
         """
         holding = self.holdings.get(task_id)
         if holding is None or holding.lost:
             return False
-        # A caller that goes away must not take a step with it that is half written.
-        await asyncio.shield(self._recorder.record(holding, wishes.acknowledge(sequence)))
+        await promptly(self._recorder.record(holding, wishes.acknowledge(sequence)))
         return True
 
     def lost(self, task_id: str) -> None:

@@ -21,7 +21,8 @@ Step = Callable[[Task, datetime], None]
 class Holding:
     """A leased task: it waits for its resources, or one of its attempts runs.
 
-    `requested_at` is on the event loop's clock. `lost` says that the lease has gone to another holder: nothing more
+    `requested_at` is when it asked for resources; `kept_at`, on the event loop's clock, since when its lease runs for
+    all that this node knows. `lost` says that the lease has gone to another holder: nothing more
     is written.
     """
 
@@ -33,6 +34,7 @@ class Holding:
     attempt: asyncio.Task[None] | None = None
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     lost: bool = False
+    kept_at: float = field(default_factory=lambda: asyncio.get_running_loop().time())
 
     def lose(self) -> None:
         """The lease is another's: its attempt stops, and nothing more is written."""

@@ -9,6 +9,10 @@ from app.storage.errors import StorageUnavailable
 logger = logging.getLogger("app.execution")
 
 
+RETRY_S = 0.5
+"""Seconds after which an action is tried again that found the database away: it is due when that is back."""
+
+
 class Periodic:
     """Calls `action` every `interval_s` seconds, never twice at once, until closed.
 
@@ -35,13 +39,18 @@ class Periodic:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _loop(self) -> None:
+        away = False
         if not self._at_once:
             await asyncio.sleep(self._interval_s)
         while True:
+            pause_s = self._interval_s
             try:
                 await self._action()
+                away = False
             except StorageUnavailable as error:
-                logger.warning("%s: the database is away: %s", self._name, error)
+                if not away:
+                    logger.warning("%s: the database is away: %s", self._name, error)
+                away, pause_s = True, min(pause_s, RETRY_S)
             except Exception:
                 logger.exception("%s failed", self._name)
-            await asyncio.sleep(self._interval_s)
+            await asyncio.sleep(pause_s)

@@ -13,7 +13,7 @@ _STOPPED_BECAUSE = {
     Reason.TIMED_OUT: "the attempt took longer than its timeout of {timeout_s:g} s",
     Reason.DEADLINE_EXCEEDED: "the deadline passed before the task was over",
     Reason.CANCELLED: "the task was cancelled",
-    Reason.EXECUTOR_LOST: "the executor was lost while the attempt ran",
+    Reason.EXECUTOR_LOST: "the executor was lost while the attempt ran: whatever it still answers is discarded",
 }
 
 

@@ -30,7 +30,10 @@ ObserveAttempt = Callable[[str, float], None]
 
 
 class Runner:
-    """Runs attempts. `released` is called once for each grant, as soon as nothing of the attempt runs any more."""
+    """Runs attempts. `released` is called once for each grant, as soon as nothing of the attempt runs any more.
+
+    `discarded` hears of outcomes ("succeeded", "failed", "stopped", "nothing") that came after the lease was lost.
+    """
 
     def __init__(
         self,
@@ -40,31 +43,48 @@ class Runner:
         node_id: str,
         released: Callable[[Holding], None],
         observe: ObserveAttempt,
+        discarded: Callable[[str], None],
     ) -> None:
         self._recorder = recorder
         self._backends = backends
         self._node_id = node_id
         self._released = released
         self._observe = observe
+        self._discarded = discarded
 
     async def run(self, holding: Holding, grant: Grant) -> None:
         """One attempt from its grant to its end. Writes nothing more once the lease is lost."""
-        task = holding.task
+        task, outcome = holding.task, None
+        pump = ProgressPump(holding, self._recorder)
         try:
             try:
                 await reached("runner.after_grant")
                 if task.state is not State.EXECUTING:
                     await self._start(holding)
                 await reached("runner.after_start")
-                outcome = await self._execute(holding, grant)
+                outcome = await self._execute(holding, grant, pump)
                 await reached("runner.after_run")
             finally:
                 self._released(holding)
+            await pump.close()
             await reached("runner.before_record")
             await self._recorder.record(holding, ending(outcome))
             await reached("runner.after_record")
         except Conflict:
-            logger.warning("lease lost: what this node did of the task is discarded", extra={"task_id": task.task_id})
+            self._discard(task, outcome)
+
+    def _discard(self, task: Task, outcome: Outcome | None) -> None:
+        """Another node holds the task: what was done of it here counts for nothing, and is told to the operators.
+
+        Nothing may be written to its history from here. There the node that took it over has said that this attempt
+        was lost, and that whatever comes of it is discarded.
+        """
+        what = "nothing" if outcome is None else type(outcome).__name__.lower()
+        self._discarded(what)
+        logger.warning(
+            "outcome discarded: the lease was lost",
+            extra={"task_id": task.task_id, "attempt": task.attempt, "outcome": what},
+        )
 
     async def _start(self, holding: Holding) -> None:
         if holding.task.state is State.WAITING:
@@ -79,10 +99,9 @@ class Runner:
                 holding, lambda task, now: task.allocate(now, self._node_id), lambda task, now: task.start(now)
             )
 
-    async def _execute(self, holding: Holding, grant: Grant) -> Outcome:
+    async def _execute(self, holding: Holding, grant: Grant, pump: ProgressPump) -> Outcome:
         task, kind = holding.task, holding.kind
         begin = asyncio.get_running_loop().time()
-        pump = ProgressPump(holding, self._recorder)
         limit_s, limit_reason = time_limit(task, datetime.now(UTC))
         attempt = Attempt(
             task_id=task.task_id,
@@ -101,7 +120,6 @@ class Runner:
             outcome = await self._backends[kind.runs_in].run(attempt)
         finally:
             timer.cancel()
-        await pump.close()
         self._observe(kind.name, asyncio.get_running_loop().time() - begin)
         return outcome
 

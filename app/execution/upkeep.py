@@ -22,7 +22,7 @@ from app.protocol.states import QUEUED, State
 from app.protocol.task import Task
 from app.resources.manager import ResourceManager
 from app.storage.claim import Leases
-from app.storage.errors import Conflict
+from app.storage.errors import Conflict, StorageUnavailable
 from app.storage.journal import Journal
 
 logger = logging.getLogger("app.execution")
@@ -45,9 +45,13 @@ class Heartbeat:
         before = {task_id: holding for task_id, holding in self._dispatcher.holdings.items() if not holding.lost}
         if not before:
             return
+        # Before the statement, wherever the time goes: the database counts the lease from a later moment.
+        begin = asyncio.get_running_loop().time()
         held = await self._leases.extend(list(before))
         await reached("heartbeat.after_extend")
         for task_id, holding in before.items():
+            if task_id in held.task_ids:
+                holding.kept_at = begin
             # Those that ended while the statement ran are no longer held by anyone.
             if task_id not in held.task_ids and self._dispatcher.holdings.get(task_id) is holding:
                 await self._check_lost(holding)
@@ -57,6 +61,17 @@ class Heartbeat:
                 await self._cancel(wanted, by)
         for task_id, sequence in held.acknowledgements.items():
             await self._acknowledge(task_id, sequence)
+
+    async def stop_expired(self) -> None:
+        """Stops attempts whose lease has run out while the database was away from here: they may run elsewhere by now.
+
+        Where nobody has taken them they are handed back, which does not count.
+        """
+        before = asyncio.get_running_loop().time() - self._leases.lease_s
+        for holding in self._dispatcher.holdings.values():
+            if holding.attempt is not None and holding.kept_at < before and holding.stop.reason is None:
+                logger.warning("stopped, for its lease has run out", extra={"task_id": holding.task.task_id})
+                holding.stop.set(Reason.EXECUTOR_LOST)
 
     async def _acknowledge(self, task_id: str, sequence: int) -> None:
         try:
@@ -89,6 +104,7 @@ class Rescuer:
         self._journal = journal
         self._dispatcher = dispatcher
         self._rescued = rescued
+        self._found_away = False
 
     async def recover_own(self) -> None:
         """At start, where no other process of this node can live: what the last one held is taken over at once."""
@@ -97,7 +113,22 @@ class Rescuer:
             await self._settle(tasks)
 
     async def rescue(self) -> None:
-        """One round of both. Raises StorageUnavailable."""
+        """One round of both. Raises StorageUnavailable.
+
+        The first round after an outage is left out: leases have run out because nobody could extend them, and those
+        who live do so now.
+        """
+        if self._found_away:
+            await self._leases.take_expired(0)
+            self._found_away = False
+            return
+        try:
+            await self._look()
+        except StorageUnavailable:
+            self._found_away = True
+            raise
+
+    async def _look(self) -> None:
         while tasks := await self._leases.take_expired(BATCH, list(self._dispatcher.holdings)):
             await self._settle(tasks)
         while tasks := await self._leases.take_overdue(BATCH):

@@ -3,6 +3,8 @@
 from datetime import datetime
 
 from app.execution.holding import Step
+from app.execution.retry import stop_error
+from app.protocol.reasons import Reason
 from app.protocol.task import Task
 from app.storage.errors import Conflict
 
@@ -16,6 +18,11 @@ def cancel(by: str) -> Step:
         task.request_cancel(now, by)
 
     return wish
+
+
+def end_cancelled(task: Task, now: datetime) -> None:
+    """It had not started: it is over at once."""
+    task.fail(now, Reason.CANCELLED, stop_error(task, Reason.CANCELLED))
 
 
 def acknowledge(sequence: int) -> Step:

@@ -1,7 +1,7 @@
 """The connection to Postgres: one engine for all, and the driver underneath it for the hot statements."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -10,10 +10,12 @@ from sqlalchemy import AsyncAdaptedQueuePool, make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from app.fault_points import reached
+from app.storage.availability import Availability
 from app.storage.errors import StorageUnavailable, is_unavailable
 
 CONNECT_TIMEOUT_S = 3
 STATEMENT_TIMEOUT_S = 5.0
+ABANDONED_AFTER_S = 10.0
 
 # The hot statements join parameters with a table by its primary key. A plan made while the table was empty
 # would scan it, and a prepared statement keeps its plan; so the only join left to them is the index.
@@ -34,18 +36,19 @@ class Database:
 
     def __init__(self, url: str, *, pool_size: int = 10, statement_timeout_s: float = STATEMENT_TIMEOUT_S) -> None:
         self.url = async_url(url)
-        arguments = {
+        self._arguments: dict[str, Any] = {
             "timeout": CONNECT_TIMEOUT_S,
             "command_timeout": statement_timeout_s,
-            "server_settings": {"application_name": "task-executor", "timezone": "UTC"},
+            "server_settings": {**_server_settings(statement_timeout_s), "application_name": "task-executor"},
         }
-        self._arguments = arguments
+        self._kept: asyncpg.Connection | None = None
+        self.availability = Availability(self._ask_over_kept, self._ask_over_new)
         self.engine: AsyncEngine = create_async_engine(
             self.url,
             pool_size=pool_size,
             max_overflow=5,
             pool_timeout=2,
-            connect_args=arguments,
+            connect_args={"async_creator_fn": self._open_for_pool, **self._arguments},
             # JSON is read as the text it is stored as: parsing it would lose what the history's hash covers.
             json_deserializer=str,
         )
@@ -56,11 +59,14 @@ class Database:
 
         Raises StorageUnavailable where the database is away, at the start or later.
         """
+        self.availability.check()
         try:
-            async with self.engine.begin() as connection:
-                await reached("pool.before_send")
-                yield connection
-            await reached("pool.after_reply")
+            with self.availability.operation() as operation:
+                async with self.engine.begin() as connection:
+                    operation.abort = _driver_of(connection).terminate
+                    await reached("pool.before_send")
+                    yield connection
+                await reached("pool.after_reply")
         except Exception as error:
             if is_unavailable(error):
                 raise StorageUnavailable(str(error)) from error
@@ -74,14 +80,55 @@ class Database:
 
     async def close(self) -> None:
         """Closes the pool."""
+        await self.availability.close()
+        if self._kept is not None:
+            self._kept.terminate()
         await self.engine.dispose()
+
+    async def open(self, settings: Mapping[str, str] | None = None) -> asyncpg.Connection:
+        """A connection of the caller's own. Raises TimeoutError, OSError, PostgresError, StorageUnavailable."""
+        arguments = {**self._arguments, "server_settings": {**self._arguments["server_settings"], **(settings or {})}}
+        return await self._open(dsn=driver_dsn(self.url), **arguments)
 
     def dedicated(self, name: str) -> "DedicatedConnection":
         """A connection outside of the pool for hot statements, opened at first use and again after a loss.
 
         Its fault points begin with `name`.
         """
-        return DedicatedConnection(name, self.url, self._arguments)
+        return DedicatedConnection(name, self)
+
+    async def _open_for_pool(self, **arguments: Any) -> asyncpg.Connection:
+        return await self._open(**arguments)
+
+    async def _open(self, **arguments: Any) -> asyncpg.Connection:
+        self.availability.check()
+        await reached("connection.before_open")
+        async with asyncio.timeout(CONNECT_TIMEOUT_S) as limit:
+            with self.availability.operation(lambda: _expire(limit)):
+                return await asyncpg.connect(**arguments)
+
+    async def _ask_over_kept(self) -> None:
+        if self._kept is None:
+            raise StorageUnavailable("there is no connection to ask over")
+        try:
+            await self._kept.fetchval("SELECT 1")
+        except BaseException:
+            # Whatever it still answers would be taken for the answer to another question.
+            self._kept.terminate()
+            self._kept = None
+            raise
+
+    async def _ask_over_new(self) -> None:
+        try:
+            connection = await asyncpg.connect(dsn=driver_dsn(self.url), **self._arguments)
+        except asyncpg.PostgresError as error:
+            if isinstance(error, asyncpg.OperatorInterventionError):
+                raise
+            # It refuses to let us in, for want of places perhaps: that is an answer.
+            return
+        former, self._kept = self._kept, connection
+        if former is not None:
+            former.terminate()
 
 
 class DedicatedConnection:
@@ -90,10 +137,9 @@ class DedicatedConnection:
     Not from the pool: what commits for everybody must not wait behind a slow reader.
     """
 
-    def __init__(self, name: str, url: str, arguments: dict[str, Any]) -> None:
+    def __init__(self, name: str, database: Database) -> None:
         self._before_send, self._after_reply = f"{name}.before_send", f"{name}.after_reply"
-        self._dsn = driver_dsn(url)
-        self._arguments = {**arguments, "server_settings": {**arguments["server_settings"], **HOT_PLAN}}
+        self._database = database
         self._connection: asyncpg.Connection | None = None
         self._turn = asyncio.Lock()
 
@@ -103,13 +149,16 @@ class DedicatedConnection:
             return await self._fetch(statement, arguments)
 
     async def _fetch(self, statement: str, arguments: tuple[Any, ...]) -> list[asyncpg.Record]:
+        self._database.availability.check()
         try:
-            if self._connection is None or self._connection.is_closed():
-                await reached("connection.before_open")
-                self._connection = await asyncpg.connect(self._dsn, **self._arguments)
-            await reached(self._before_send)
-            rows: list[asyncpg.Record] = await self._connection.fetch(statement, *arguments)
-            await reached(self._after_reply)
+            with self._database.availability.operation(self.terminate):
+                if self._connection is None or self._connection.is_closed():
+                    self._connection = await self._database.open(HOT_PLAN)
+                await reached(self._before_send)
+                rows: list[asyncpg.Record] = await self._connection.fetch(statement, *arguments)
+                await reached(self._after_reply)
+        except StorageUnavailable:
+            raise
         except Exception as error:
             if not is_unavailable(error):
                 raise
@@ -132,6 +181,28 @@ class DedicatedConnection:
             except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 self.terminate()
         self._connection = None
+
+
+def _server_settings(statement_timeout_s: float) -> dict[str, str]:
+    """What the server does about clients that it has lost without a word: it must not keep their locks."""
+    return {
+        "timezone": "UTC",
+        "statement_timeout": f"{statement_timeout_s * 1000:.0f}",
+        "idle_in_transaction_session_timeout": f"{ABANDONED_AFTER_S * 1000:.0f}",
+        "tcp_keepalives_idle": "5",
+        "tcp_keepalives_interval": "2",
+        "tcp_keepalives_count": "3",
+    }
+
+
+def _expire(limit: asyncio.Timeout) -> None:
+    if not limit.expired():
+        limit.reschedule(0)
+
+
+def _driver_of(connection: AsyncConnection) -> asyncpg.Connection:
+    assert connection.sync_connection is not None, "it has begun"
+    return connection.sync_connection.connection.driver_connection
 
 
 def async_url(url: str) -> str:

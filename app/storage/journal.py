@@ -28,6 +28,10 @@ logger = logging.getLogger("app.storage")
 
 MAX_BATCH = 500
 
+RETRY_S = 0.5
+"""Longest seconds between two tries of a change that has to be written: half of it is lost at most when the database is
+back."""
+
 Committed = Callable[[list[tuple[Task, Sequence[Item]]]], None]
 """Hears of each commit: the tasks written, each with its new messages."""
 
@@ -50,6 +54,8 @@ class Journal:
         self._conflicted = conflicted
         self._batcher: Batcher[Entry, None] = Batcher(self._write, MAX_BATCH)
         self._listeners: list[Committed] = []
+        self.failing = False
+        """The last commit found the database away, full or read-only."""
 
     @property
     def backlog(self) -> int:
@@ -84,7 +90,7 @@ class Journal:
             except StorageUnavailable:
                 in_doubt = True
                 await asyncio.sleep(delay_s)
-                delay_s = min(delay_s * 2, 1.0)
+                delay_s = min(delay_s * 2, RETRY_S)
             except Conflict:
                 if in_doubt and head is not None and await self._recorded(change.task.task_id, head):
                     self._announce([(change.task, change.items)])
@@ -121,12 +127,14 @@ class Journal:
         try:
             written = await self._execute(folds)
         except StorageUnavailable:
+            self.failing = True
             raise
         except Exception:
             if len(folds) == 1:
                 raise
             await self._write_one_by_one(folds, answers)
             return
+        self.failing = False
         for fold in folds:
             if fold.task.task_id not in written:
                 refusal = DuplicateMessage() if fold.guard is None else Conflict()

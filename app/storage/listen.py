@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable
 import asyncpg
 
 from app.fault_points import reached
-from app.storage.database import CONNECT_TIMEOUT_S, STATEMENT_TIMEOUT_S, Database, driver_dsn
-from app.storage.errors import is_unavailable
+from app.storage.database import Database
+from app.storage.errors import StorageUnavailable, is_unavailable
 
 logger = logging.getLogger("app.storage")
 
@@ -23,7 +23,7 @@ MAX_NAMED = 200
 """Task ids in one notification (its payload is limited to 8,000 bytes); more are told as "anything"."""
 
 ANYTHING = "*"
-RECONNECT_S = 0.5
+RECONNECT_S = 0.2
 
 Heard = Callable[[frozenset[str] | None], None]
 """Called with the ids of changed tasks, or None where any may have changed."""
@@ -33,7 +33,8 @@ class News:
     """Sends and hears. `alone` is set by whoever counts the nodes; an own notification is not heard."""
 
     def __init__(self, database: Database, heard: Heard) -> None:
-        self._dsn = driver_dsn(database.url)
+        self._database = database
+        database.availability.on_away(self._drop)
         self._heard = heard
         self._connection: asyncpg.Connection | None = None
         self._pending: set[str] = set()
@@ -62,12 +63,12 @@ class News:
             try:
                 await self._listen_until_lost()
             except Exception as error:
-                if not is_unavailable(error):
+                if not isinstance(error, StorageUnavailable) and not is_unavailable(error):
                     logger.exception("cannot listen for news")
             await asyncio.sleep(RECONNECT_S)
 
     async def _listen_until_lost(self) -> None:
-        connection = await asyncpg.connect(self._dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=STATEMENT_TIMEOUT_S)
+        connection = await self._database.open()
         try:
             lost = asyncio.Event()
             connection.add_termination_listener(lambda _connection: lost.set())
@@ -79,6 +80,11 @@ class News:
         finally:
             self._connection = None
             connection.terminate()
+
+    def _drop(self) -> None:
+        """A connection to a database that was away may never be heard of again."""
+        if self._connection is not None:
+            self._connection.terminate()
 
     def _hear(self, connection: object, pid: int, _channel: str, payload: object) -> None:
         if isinstance(connection, asyncpg.Connection) and pid == connection.get_server_pid():

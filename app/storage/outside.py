@@ -69,7 +69,7 @@ class OutsideLeases:
 
     def __init__(self, database: Database, *, lease_s: float) -> None:
         self.lease_s = lease_s
-        self._connection = database.dedicated("upkeep")
+        self._connection = database.dedicated("outside")
 
     async def claim(self, owner: str, types: Sequence[str], offered: Amounts | None, limit: int) -> list[Claimed]:
         """Takes up to `limit` tasks of these kinds, each of which fits the offer (None: any do); most urgent first."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, exists, literal, select, union_all
+from sqlalchemy import ColumnElement, exists, select, union_all
 
 from app.protocol.history import Item, MessageName, Party
 from app.protocol.states import State
@@ -86,11 +86,6 @@ class Queries:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-
-    async def ping(self) -> None:
-        """The database answers."""
-        async with self._database.connect() as connection:
-            await connection.execute(select(literal(1)))
 
     async def find_submission(self, submitter: str, idempotency_key: str) -> Task | None:
         """The accepted task that holds this key of this submitter."""

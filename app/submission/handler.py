@@ -16,7 +16,7 @@ from app.protocol.messages import Header, RetryPolicy, SubmitTask
 from app.protocol.problems import MemberError, as_json
 from app.protocol.resources import Amounts
 from app.protocol.task import Task
-from app.storage.errors import DuplicateMessage
+from app.storage.errors import DuplicateMessage, StorageUnavailable
 from app.storage.journal import Journal
 from app.storage.queries import Queries
 from app.submission.dry_run import prospect
@@ -162,8 +162,14 @@ class SubmissionHandler:
         return Verdict(value, checked, requested, errors)
 
     async def submit_batch(self, values: list[Any], submitter: str) -> list[Submission | Exception]:
-        """Each message on its own, in order; an outcome for each. They share commits."""
-        return list(await asyncio.gather(*(self._outcome(value, submitter) for value in values)))
+        """Each message on its own, in order; an outcome for each. They share commits.
+
+        Raises StorageUnavailable where that is the outcome of every one.
+        """
+        outcomes = await asyncio.gather(*(self._outcome(value, submitter) for value in values))
+        if all(isinstance(outcome, StorageUnavailable) for outcome in outcomes):
+            raise StorageUnavailable("none of the messages could be stored")
+        return list(outcomes)
 
     async def _outcome(self, value: Any, submitter: str) -> Submission | Exception:
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))

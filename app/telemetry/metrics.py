@@ -117,6 +117,13 @@ class Metrics:
             registry=self.registry,
         )
 
+        self._discarded = Counter(
+            f"{PREFIX}_outcomes_discarded",
+            "Outcomes of attempts that came after the lease was lost.",
+            ["outcome"],
+            registry=self.registry,
+        )
+
     def _define_journal_metrics(self) -> None:
         self._batch_size = Histogram(
             f"{PREFIX}_journal_batch_size",
@@ -164,6 +171,10 @@ class Metrics:
     def lease_rescue(self, tasks: int = 1) -> None:
         """So many tasks were taken over from nodes that stopped extending their leases."""
         self._rescues.inc(tasks)
+
+    def outcome_discarded(self, outcome: str) -> None:
+        """An attempt came to this outcome ("succeeded", "failed", "stopped", "nothing") after its lease was lost."""
+        self._discarded.labels(outcome).inc()
 
     def journal_commit(self, changes: int, seconds: float) -> None:
         """The journal wrote so many changes in one commit."""

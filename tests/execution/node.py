@@ -28,6 +28,7 @@ from app.resources.manager import ResourceManager
 from app.resources.request import request_of
 from app.storage.claim import Leases
 from app.storage.database import Database, driver_dsn
+from app.storage.errors import StorageUnavailable
 from app.storage.journal import Journal
 from app.storage.queries import Queries, StatusReader
 from app.submission.handler import SubmissionHandler
@@ -154,7 +155,9 @@ class Node:
             task = await self.task(task_id)
             return task if task.state in wanted else None
 
-        found = await eventually(there, f"{task_id} in {' or '.join(wanted)}", within_s=30)
+        found = await eventually(
+            there, f"{task_id} in {' or '.join(wanted)}", within_s=30, passing=(StorageUnavailable,)
+        )
         assert found is not None
         return found
 
@@ -278,6 +281,7 @@ def _assemble(
             node_id=node_id,
             released=dispatcher.released,
             observe=lambda _kind, _seconds: None,
+            discarded=lambda _outcome: None,
         ),
         backend=backend,
         sql=sql,

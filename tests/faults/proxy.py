@@ -11,8 +11,9 @@ from sqlalchemy import make_url
 class Proxy:
     """Use as an async context manager; `url` leads to the same database by way of the proxy.
 
-    `away` refuses connections. `lose_next_answer` cuts the connection in place of the next answer: what was asked
-    for has been carried out, and the client never learns it.
+    `away` refuses connections. `black_hole` swallows what either side sends, and connections are made all the same:
+    nobody is told that nothing arrives. `lose_next_answer` cuts the connection in place of the next answer: what was
+    asked for has been carried out, and the client never learns it.
     """
 
     def __init__(self, database_url: str) -> None:
@@ -21,6 +22,7 @@ class Proxy:
         self._streams: set[asyncio.StreamWriter] = set()
         self._pumps: set[asyncio.Task[None]] = set()
         self.away = False
+        self.black_hole = False
         self.lose_next_answer = False
         self.answers_lost = 0
 
@@ -77,6 +79,8 @@ class Proxy:
                     self.answers_lost += 1
                     self.cut()
                     return
+                if self.black_hole:
+                    continue
                 sink.write(data)
                 await sink.drain()
         sink.close()

@@ -94,6 +94,7 @@ class Node:
             node_id=self.name,
             released=self.dispatcher.released,
             observe=lambda _kind, _seconds: None,
+            discarded=lambda _outcome: None,
         )
         self.heartbeat = Heartbeat(self.leases, self.dispatcher)
         self.rescuer = Rescuer(self.leases, self.journal, self.dispatcher, rescued=lambda _count: None)
@@ -162,6 +163,7 @@ class Node:
     def _periodics(self) -> Sequence[Periodic]:
         return [
             Periodic("heartbeat", LEASE_S / 3, self.heartbeat.beat),
+            Periodic("lease ends", LEASE_S / 6, self.heartbeat.stop_expired),
             Periodic("rescue", LEASE_S / 2, self.rescuer.rescue),
             Periodic("deadlines at risk", LEASE_S / 2, self.deadlines.look),
             Periodic("allocation time-outs", LEASE_S / 2, self.timeouts.check),

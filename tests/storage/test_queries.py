@@ -131,7 +131,3 @@ async def test_a_history_is_whole_although_clocks_differ(store: Store) -> None:
     await store.put(task)
     items = await Queries(store.database).messages(task, 0, 100)
     assert [item.sequence for item in items] == list(range(1, task.sequence + 1))
-
-
-async def test_ping(store: Store) -> None:
-    await Queries(store.database).ping()

@@ -32,11 +32,11 @@ async def live() -> Response:
     responses={200: answer("It does.", ref(Ready)), **problems(503)},
 )
 async def ready(request: Request) -> Response:
-    """The service takes tasks: it is not draining, and its database answers."""
+    """The service takes tasks: it is not draining, and its database answers and can be written."""
     service = service_of(request)
     if not service.ready:
         raise Problem(503, "draining", "The service is shutting down.", headers={"Retry-After": "1"})
-    await service.queries.ping()
+    await service.readiness.check()
     return JsonAnswer(200, orjson.dumps({"status": "ready", "node": service.node_id}))
 
 
