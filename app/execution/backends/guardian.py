@@ -113,7 +113,11 @@ class Guardian:
         self._reap()
 
     def _receive(self) -> None:
-        packet, descriptors, _, _ = socket.recv_fds(self._channel, PACKET_BYTES, 2, socket.MSG_CMSG_CLOEXEC)
+        try:
+            packet, descriptors, _, _ = socket.recv_fds(self._channel, PACKET_BYTES, 2, socket.MSG_CMSG_CLOEXEC)
+        except ConnectionResetError:
+            # The service was killed before it had read what it was told.
+            packet = b""
         if not packet:
             self._terminated = True
             return
