@@ -48,7 +48,7 @@ bench: $(READY) ## Measure the speed against an empty endpoint (a few minutes)
 
 .PHONY: chaos
 chaos: $(READY) ## Run the fault tests in their full amounts (an hour or more)
-	.venv/bin/pytest tests -m chaos
+	.venv/bin/pytest tests -m chaos -rP
 
 .PHONY: openapi
 openapi: $(READY) ## Write openapi/openapi.json anew

@@ -14,7 +14,7 @@ It checks what the evidence shows (evidence.py): of what was not looked at it sa
 
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from hashlib import sha256
@@ -32,6 +32,8 @@ __all__ = [
     "Message",
     "TaskRow",
     "looking_into",
+    "of_each_task",
+    "of_the_whole",
     "read_database",
     "read_history",
     "sample_allocated",
@@ -57,7 +59,12 @@ GROWTH = {"memory_mb": 24.0, "files": 4, "children": 0, "connections": 4}
 
 def violations(seen: Evidence) -> list[str]:
     """Everything that must not be, once the service has come to rest; empty where all is well."""
-    found = [
+    return [*of_the_whole(seen), *of_each_task(seen)]
+
+
+def of_the_whole(seen: Evidence) -> list[str]:
+    """What must hold between tasks, and of the processes; looks at no history."""
+    return [
         *_lost(seen),
         *_doubled(seen),
         *_unfinished(seen),
@@ -65,6 +72,11 @@ def violations(seen: Evidence) -> list[str]:
         *_loud(seen),
         *_grown(seen),
     ]
+
+
+def of_each_task(seen: Evidence) -> list[str]:
+    """What must hold of each task by itself."""
+    found = []
     for received in seen.received:
         history = seen.histories.get(received.task_id, [])
         found += [f"{problem} ({received.consumer}, task {received.task_id})" for problem in _view(received, history)]
@@ -265,9 +277,10 @@ async def looking_into(database_url: str) -> AsyncIterator[asyncpg.Connection]:
         await connection.close()
 
 
-async def read_database(seen: Evidence, connection: asyncpg.Connection) -> None:
-    """Adds what Postgres holds."""
-    for row in await connection.fetch("SELECT * FROM tasks"):
+async def read_database(seen: Evidence, connection: asyncpg.Connection, task_ids: Sequence[str] | None = None) -> None:
+    """Adds what Postgres holds, of these tasks or of all."""
+    rows = "SELECT * FROM tasks WHERE $1::uuid[] IS NULL OR task_id = ANY($1)"
+    for row in await connection.fetch(rows, task_ids):
         seen.rows[str(row["task_id"])] = TaskRow(
             row["state"],
             row["attempt"],
@@ -278,7 +291,9 @@ async def read_database(seen: Evidence, connection: asyncpg.Connection) -> None:
             row["acknowledged_sequence"],
             (row["submitter"], row["idempotency_key"]),
         )
-    for row in await connection.fetch("SELECT * FROM history ORDER BY task_id, sequence, recorded_at"):
+    items = """SELECT * FROM history WHERE $1::uuid[] IS NULL OR task_id = ANY($1)
+        ORDER BY task_id, sequence, recorded_at"""
+    for row in await connection.fetch(items, task_ids):
         seen.histories.setdefault(str(row["task_id"]), []).append(_stored(row))
 
 
