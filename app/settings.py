@@ -64,6 +64,11 @@ class StorageSettings(_Section):
         default=Path(".data"), description="Directory for the service's own Postgres and its own signing key."
     )
     database_pool: int = Field(default=10, ge=1, le=200, description="Connections for what is not on the hot path.")
+    retention_days: int = Field(
+        default=30,
+        ge=1,
+        description="Days after its end for which a task is kept, and its history. Whole weeks are dropped.",
+    )
     unsafe_database: bool = Field(
         default=False,
         description="Serve although the database would lose what it has confirmed (fsync or the like is off).",

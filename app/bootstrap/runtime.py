@@ -148,7 +148,8 @@ class Runtime:
     def _periodics(self) -> list[Periodic]:
         return [
             Periodic("node report", self._settings.execution.lease_s / 3, self._report),
-            Periodic("partitions", DAY_S, self._storage.prepare_weeks),
+            Periodic("weeks to come", DAY_S, self._storage.prepare_weeks),
+            Periodic("retention", DAY_S / 4, self._storage.prune),
             Periodic("rates that nobody uses", FORGET_RATES_S, self._storage.rates.forget),
         ]
 

@@ -3,10 +3,11 @@
 import secrets
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from app.settings import Settings, StorageSettings
-from app.storage import guard, migrations
+from app.storage import guard, migrations, retention
 from app.storage.claim import Leases
 from app.storage.controls import Controls
 from app.storage.database import Database
@@ -43,7 +44,7 @@ async def open_database(storage: StorageSettings, stack: AsyncExitStack) -> Open
     if not storage.unsafe_database:
         await guard.check_durability(database)
     await migrations.check(database)
-    await guard.prepare_weeks(database, WEEKS_AHEAD)
+    await retention.prepare_weeks(database, WEEKS_AHEAD)
     return OpenDatabase(database, node_id, embedded)
 
 
@@ -52,6 +53,7 @@ class Storage:
 
     def __init__(self, opened: OpenDatabase, settings: Settings, metrics: Metrics) -> None:
         lease_s = settings.execution.lease_s
+        self._retention = timedelta(days=settings.storage.retention_days)
         self.database = database = opened.database
         self.node_id = opened.node_id
         self.embedded = opened.embedded
@@ -80,7 +82,11 @@ class Storage:
 
     async def prepare_weeks(self) -> None:
         """Partitions for the weeks to come. For repetition."""
-        await guard.prepare_weeks(self.database, WEEKS_AHEAD)
+        await retention.prepare_weeks(self.database, WEEKS_AHEAD)
+
+    async def prune(self) -> None:
+        """Drops the weeks whose time has passed. For repetition."""
+        await retention.prune(self.database.url, self._retention)
 
 
 async def _url_and_node(storage: StorageSettings, stack: AsyncExitStack) -> tuple[str, str]:

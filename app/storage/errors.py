@@ -49,3 +49,9 @@ def is_unavailable(error: BaseException) -> bool:
         cause = error.orig.__cause__ if error.orig is not None else None
         return error.connection_invalidated or (cause is not None and is_unavailable(cause))
     return isinstance(error, _AWAY)
+
+
+def is_locked(error: DBAPIError) -> bool:
+    """The statement gave up waiting for a lock (its lock_timeout), or was chosen to resolve a deadlock."""
+    cause = error.orig.__cause__ if error.orig is not None else None
+    return isinstance(cause, asyncpg.LockNotAvailableError | asyncpg.DeadlockDetectedError)

@@ -30,9 +30,3 @@ async def check_durability(database: Database) -> None:
                     f"the database has {name} = off, so a crash would lose tasks that were accepted: turn it on, "
                     f"or set TASK_EXECUTOR_UNSAFE_DATABASE=true to serve all the same"
                 )
-
-
-async def prepare_weeks(database: Database, ahead: int) -> None:
-    """Makes the partitions for tasks of this week and so many after it."""
-    async with database.connect() as connection:
-        await connection.execute(text("SELECT prepare_weeks(:ahead)"), {"ahead": ahead})

@@ -9,6 +9,7 @@ retention drops partitions. `idempotency_keys` says which keys are taken, over a
 import re
 
 from sqlalchemy import (
+    BigInteger,
     CheckConstraint,
     Column,
     DateTime,
@@ -176,6 +177,17 @@ retention = Table(
     Column("oldest_kept", UUID(as_uuid=False), primary_key=True),
     Column("keys_since", _moment, nullable=False),
 )
+
+prunings = Table(
+    "prunings",
+    metadata,
+    Column("week", Text, primary_key=True),
+    Column("pruned_at", _moment, nullable=False),
+    Column("finished_before", _moment, nullable=False),
+    Column("dropped", BigInteger, nullable=False),
+    Column("kept", BigInteger, nullable=False),
+)
+"""The weeks that were dropped: so many tasks went, and so many outlived their week."""
 
 nodes = Table(
     "nodes",

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from app.protocol.ids import uuid7
 from app.protocol.states import State
-from app.storage import guard, migrations
+from app.storage import migrations, retention
 from app.storage.database import Database, driver_dsn
 from app.storage.migrations import SchemaMismatch
 from app.storage.tables import is_partition, metadata
@@ -152,7 +152,7 @@ async def partitions(connection: asyncpg.Connection, parent: str) -> set[str]:
 async def test_partitions_are_prepared_week_by_week(database_url: str) -> None:
     async with open_store(database_url) as store:
         before = await partitions(store.sql, "tasks")
-        await asyncio.gather(*(guard.prepare_weeks(store.database, 9) for _ in range(3)))
+        await asyncio.gather(*(retention.prepare_weeks(store.database, 9) for _ in range(3)))
         after = await partitions(store.sql, "tasks")
         assert len(after) == 1 + 10, "the default, this week and nine more"
         assert before <= after
@@ -184,7 +184,7 @@ async def test_a_task_of_no_prepared_week_is_kept_and_moves_into_its_week_when_t
     await store.put(task)
     where = "SELECT tableoid::regclass::text FROM tasks WHERE task_id = $1"
     assert await store.sql.fetchval(where, task.task_id) == "tasks_default"
-    await guard.prepare_weeks(store.database, 9)
+    await retention.prepare_weeks(store.database, 9)
     year, week, _ = ahead.isocalendar()
     assert await store.sql.fetchval(where, task.task_id) == f"tasks_{year}w{week:02d}"
     await store.check_whole([task.task_id])

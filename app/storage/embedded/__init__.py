@@ -6,6 +6,6 @@ launcher.py the small program between the service and `postgres`. May import the
 """
 
 from app.storage.embedded.errors import DataDirectoryInUse, EmbeddedPostgresError
-from app.storage.embedded.server import EmbeddedPostgres
+from app.storage.embedded.server import EmbeddedPostgres, running_url
 
-__all__ = ["DataDirectoryInUse", "EmbeddedPostgres", "EmbeddedPostgresError"]
+__all__ = ["DataDirectoryInUse", "EmbeddedPostgres", "EmbeddedPostgresError", "running_url"]

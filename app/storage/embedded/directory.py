@@ -149,6 +149,11 @@ class ServerDirectory:
         lines = self._postmaster_lines()
         return lines[:1] == [str(process_id)] and lines[7:8] == ["ready"]
 
+    def socket_in_use(self) -> Path | None:
+        """Where the server that runs now listens (line 5 of postmaster.pid); None where none is ready."""
+        lines = self._postmaster_lines()
+        return Path(lines[4]) if lines[7:8] == ["ready"] else None
+
     def _postmaster(self) -> int | None:
         lines = self._postmaster_lines()
         return int(lines[0]) if lines and lines[0].isdigit() else None

@@ -66,6 +66,18 @@ def programs() -> Path:
     raise EmbeddedPostgresError(f"There is no embedded Postgres {MAJOR} for this platform: set DATABASE_URL.")
 
 
+def running_url(data_dir: Path) -> str | None:
+    """The URL of the server that another process runs on this data directory; None where none is ready."""
+    socket_directory = ServerDirectory(data_dir, MAJOR).socket_in_use()
+    return None if socket_directory is None else _url(socket_directory)
+
+
+def _url(socket_directory: Path) -> str:
+    return URL.create(
+        "postgresql+asyncpg", username=ROLE, database=DATABASE, query={"host": str(socket_directory)}
+    ).render_as_string(hide_password=False)
+
+
 class EmbeddedPostgres:
     """One real Postgres 18 on one data directory, reached over a private Unix socket.
 
@@ -130,9 +142,7 @@ class EmbeddedPostgres:
         await self._launch(command)
         await self._make_database(socket_directory)
         self._watch = asyncio.create_task(self._keep_running(command))
-        self.url = URL.create(
-            "postgresql+asyncpg", username=ROLE, database=DATABASE, query={"host": str(socket_directory)}
-        ).render_as_string(hide_password=False)
+        self.url = _url(socket_directory)
 
     async def _make_cluster(self, identity: Identity) -> None:
         """Runs initdb beside the place, then renames: an interrupted one leaves no half-made cluster."""
