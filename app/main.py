@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI, Request
 from starlette.responses import Response
 
+from app.api.cross_origin import CrossOrigin
 from app.api.hot_path import HotPath
 from app.api.metrics import instrument
 from app.api.openapi import Description, operation_id, timeless
@@ -29,7 +30,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with running_service(settings or Settings(), metrics) as service:
+        known = settings or Settings()
+        front.allow(known.security.cors_origins)
+        async with running_service(known, metrics) as service:
             app.state.service = service
             app.state.description = Description(app, service.registry)
             yield
@@ -60,7 +63,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     slim = [route for router in HOT for route in router.routes if isinstance(route, SlimRoute)]
     ordinary_way = app.build_middleware_stack
     # Asked before all middleware, FastAPI's own too, none of which a slim route has a use for.
-    app.build_middleware_stack = lambda: HotPath(  # type: ignore[method-assign]  # nothing else stands before them
-        ordinary_way(), slim, metrics.http.meter
-    )
+    front = CrossOrigin(HotPath(ordinary_way(), slim, metrics.http.meter))
+    app.build_middleware_stack = lambda: front  # type: ignore[method-assign]  # nothing else stands before them
     return app

@@ -31,3 +31,17 @@ def test_any_other_address_of_keys(monkeypatch: pytest.MonkeyPatch, url: str) ->
     monkeypatch.setenv("TASK_EXECUTOR_JWT_KEYS_URL", url)
     with pytest.raises(SettingsError, match="TASK_EXECUTOR_JWT_KEYS_URL: should be an https address"):
         Settings()
+
+
+@pytest.mark.parametrize("origins", ["*", "null", "board.example", "https://a.example/", "https://a.example,*"])
+def test_what_is_no_origin(monkeypatch: pytest.MonkeyPatch, origins: str) -> None:
+    monkeypatch.setenv("TASK_EXECUTOR_CORS_ORIGINS", origins)
+    with pytest.raises(SettingsError, match=r"TASK_EXECUTOR_CORS_ORIGINS: '.*' is no origin: write https://HOST"):
+        Settings()
+
+
+@pytest.mark.parametrize("name", ["DOCUMENTS", "METRICS"])
+def test_a_door_that_is_neither(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(f"TASK_EXECUTOR_{name}", "ajar")
+    with pytest.raises(SettingsError, match=f"TASK_EXECUTOR_{name}: should be 'open', 'token' or 'closed'"):
+        Settings()

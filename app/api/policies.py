@@ -6,18 +6,20 @@ from typing import Literal
 
 from starlette.types import Scope
 
-from app.api.problems import UNAUTHENTICATED, Problem
+from app.api.problems import NOT_FOUND, UNAUTHENTICATED, Problem
 from app.protocol.roles import Permission, Principal, Role
 from app.security.tokens import TokenVerifier
 
 
 class Open(Enum):
-    """Routes that need no token."""
+    """Routes that need no token: always, or unless the operator closes them."""
 
     PUBLIC = "public"
+    DOCUMENTS = "documents"
+    METRICS = "metrics"
 
 
-PUBLIC = Open.PUBLIC
+PUBLIC, DOCUMENTS, METRICS = Open.PUBLIC, Open.DOCUMENTS, Open.METRICS
 AdminRole = Literal[Role.ADMIN]
 Policy = Permission | AdminRole | Open
 """A permission; the role admin, for what none of the protocol's permissions speaks of; or open to everyone."""
@@ -57,12 +59,22 @@ POLICIES: dict[tuple[str, str], Policy] = {
     ("DELETE", "/v1/admin/revocations/{revocation_id}"): ADMIN,
     ("GET", "/livez"): PUBLIC,
     ("GET", "/readyz"): PUBLIC,
-    ("GET", "/metrics"): PUBLIC,
-    ("GET", "/openapi.json"): PUBLIC,
-    ("GET", "/docs"): PUBLIC,
-    ("GET", "/docs/assets/{name}"): PUBLIC,
-    ("GET", "/redoc"): PUBLIC,
+    ("GET", "/metrics"): METRICS,
+    ("GET", "/openapi.json"): DOCUMENTS,
+    ("GET", "/docs"): DOCUMENTS,
+    ("GET", "/docs/assets/{name}"): DOCUMENTS,
+    ("GET", "/redoc"): DOCUMENTS,
 }
+
+
+Door = Literal["open", "token", "closed"]
+
+
+def opened(policy: Open, door: Door) -> Policy:
+    """The policy of a route that the operator may close. Raises the 404 problem where it is closed."""
+    if door == "closed":
+        raise NOT_FOUND
+    return MONITOR if door == "token" else policy
 
 
 def policy_of(method: str, path: str) -> Policy:

@@ -1,7 +1,9 @@
 """What the doors need of the running service; bootstrap fills it in."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from app.api.policies import Door, Open
 from app.delivery.acknowledgements import Acknowledgements
 from app.delivery.following import HistoryFollower
 from app.delivery.places import StreamPlaces
@@ -58,5 +60,6 @@ class Service:
     database: Database
     node_id: str
     max_body_bytes: int
+    doors: Mapping[Open, Door]
     max_result_bytes: int
     ready: bool = False

@@ -4,7 +4,7 @@ from app.bootstrap.storage import Storage
 from app.protocol.rates import Rate
 from app.security.address_limits import AddressLimits
 from app.security.rate_limits import SubjectLimits
-from app.settings import NO_LIMIT, SecuritySettings
+from app.settings.security import NO_LIMIT, SecuritySettings
 
 
 class Limits:

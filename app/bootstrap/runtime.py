@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 
 from app import fault_points
+from app.api.policies import Open
 from app.api.service import Service
 from app.bootstrap.delivery import Delivery
 from app.bootstrap.execution import Execution, capacity_of
@@ -92,6 +93,7 @@ async def running_service(settings: Settings, metrics: Metrics) -> AsyncIterator
             database=storage.database,
             node_id=storage.node_id,
             max_body_bytes=settings.server.max_body_bytes,
+            doors={Open.DOCUMENTS: settings.security.documents, Open.METRICS: settings.security.metrics},
             max_result_bytes=settings.tasks.max_result_bytes,
             ready=True,
         )

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from app.cli.service import Service, is_local
 from app.protocol.roles import Role
-from app.settings import SecuritySettings, Settings, SettingsError
+from app.settings import Settings, SettingsError
+from app.settings.security import SecuritySettings
 
 LIFETIME_S = 24 * 3600
 """Long enough for the longest watch; the token is kept nowhere."""

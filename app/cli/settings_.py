@@ -21,7 +21,7 @@ INTRODUCTION = """# Configuration
 Every setting is an environment variable; there is no configuration file. A wrong one stops the start with a
 sentence that names it. `task-executor settings` shows the values in force, `task-executor doctor` tries them out.
 
-This page is generated from `app/settings.py` by `task-executor settings --write`.
+This page is generated from `app/settings` by `task-executor settings --write`.
 """
 
 

@@ -13,7 +13,8 @@ from app.protocol.roles import Role
 from app.security.errors import KeyConfigurationError
 from app.security.issuing import issue
 from app.security.own_key import own_signing_key
-from app.settings import SecuritySettings, Settings, SettingsError, variable_of
+from app.settings import Settings, SettingsError, variable_of
+from app.settings.security import SecuritySettings
 
 
 def token(

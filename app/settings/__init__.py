@@ -5,21 +5,20 @@ generated from these classes.
 """
 
 import re
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode
 from pydantic_settings import SettingsError as PydanticSettingsError
 
 from app import fault_points
-from app.protocol.rates import Rate
+from app.settings.section import PREFIX, Section, listed
+from app.settings.security import SecuritySettings
 
-PREFIX = "TASK_EXECUTOR_"
 MAX_PORT = 65_535
-NO_LIMIT = "off"
 POSTGRES_SCHEMES = frozenset({"postgres", "postgresql", "postgresql+asyncpg"})
 
 
@@ -27,16 +26,7 @@ class SettingsError(Exception):
     """A setting is wrong; the message is one sentence that names the variable and the fix."""
 
 
-class _Section(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True)
-
-
-def _listed(value: Any) -> Any:
-    """What an environment variable lists, separated by commas."""
-    return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
-
-
-class ServerSettings(_Section):
+class ServerSettings(Section):
     """Where the service listens and what it takes."""
 
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
@@ -51,7 +41,7 @@ class ServerSettings(_Section):
     )
 
 
-class StorageSettings(_Section):
+class StorageSettings(Section):
     """The database."""
 
     database_url: str | None = Field(
@@ -91,7 +81,7 @@ def _is_postgres_url(text: str) -> bool:
         return False
 
 
-class TaskSettings(_Section):
+class TaskSettings(Section):
     """What can be submitted."""
 
     task_types: Annotated[tuple[str, ...], NoDecode] = Field(
@@ -105,10 +95,10 @@ class TaskSettings(_Section):
     @field_validator("task_types", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
-        return _listed(value)
+        return listed(value)
 
 
-class ExecutionSettings(_Section):
+class ExecutionSettings(Section):
     """How tasks are run."""
 
     capacity: str | None = Field(
@@ -132,71 +122,7 @@ class ExecutionSettings(_Section):
     backend: Literal["local"] = Field(default="local", description="Where plain functions run.")
 
 
-class SecuritySettings(_Section):
-    """Who may call."""
-
-    jwt_issuer: str = Field(default="task-executor", min_length=1, description="The `iss` that tokens must have.")
-    jwt_audience: str = Field(default="task-executor", min_length=1, description="The `aud` that tokens must have.")
-    jwt_keys_file: Path | None = Field(default=None, description="JWKS file with the public keys of your issuer.")
-    jwt_keys_url: str | None = Field(
-        default=None,
-        description="Address of your issuer's JWKS, over https (or http on this machine). Read at the start, at "
-        "intervals, and when a token names a key that is not known.",
-    )
-    jwt_keys_refresh_s: float = Field(default=300, ge=10, description="Seconds between two reads of JWT_KEYS_URL.")
-    jwt_secret: str | None = Field(default=None, repr=False, description="HS256 secret of at least 32 bytes.")
-    jwt_max_lifetime_s: int = Field(default=86_400, ge=60, description="Longest lifetime of a token, in seconds.")
-    rate_limit: str = Field(
-        default="6000/minute",
-        description="How often one submitter may call, over all services on one database: a number and a unit (second, "
-        "minute, hour, day), or off. An admin sets others for single submitters.",
-    )
-    address_rate_limit: str | None = Field(
-        default=None,
-        description="How often one address may call a service without a valid token, in the same form. Where it is "
-        "not set, as often as RATE_LIMIT says.",
-    )
-    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
-        default=(),
-        description="Addresses and networks of proxies, separated by commas, whose X-Forwarded-For is believed. "
-        "From anyone else it is ignored.",
-    )
-
-    @field_validator("rate_limit", "address_rate_limit")
-    @classmethod
-    def _is_rate(cls, value: str | None) -> str | None:
-        if value is not None and value.lower() != NO_LIMIT:
-            Rate.parse(value)
-        return value
-
-    @field_validator("trusted_proxies", mode="before")
-    @classmethod
-    def _are_networks(cls, value: Any) -> Any:
-        names = tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
-        for name in names:
-            ip_network(name)
-        return names
-
-    @field_validator("jwt_keys_url")
-    @classmethod
-    def _is_protected(cls, value: str | None) -> str | None:
-        if value is not None and not _is_protected_url(value):
-            raise ValueError("should be an https address without a user (http only for localhost, 127.0.0.1 or [::1])")
-        return value
-
-
-def _is_protected_url(text: str) -> bool:
-    """Who could change the document on its way would decide who is trusted."""
-    try:
-        parts = urlsplit(text)
-        scheme, host, _ = parts.scheme, parts.hostname, parts.port
-    except ValueError:
-        return False
-    local = host in ("localhost", "127.0.0.1", "::1")
-    return bool(host) and "@" not in parts.netloc and (scheme == "https" or (scheme == "http" and local))
-
-
-class OutboundSettings(_Section):
+class OutboundSettings(Section):
     """Whom the service may call: webhooks and http_request."""
 
     outbound_allowed_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = Field(
@@ -217,7 +143,7 @@ class OutboundSettings(_Section):
     @field_validator("outbound_allowed_networks", "outbound_ports", "http_request_hosts", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
-        return _listed(value)
+        return listed(value)
 
     @field_validator("outbound_ports")
     @classmethod
@@ -235,7 +161,7 @@ def port_range(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2] or found[1])
 
 
-class FaultSettings(_Section):
+class FaultSettings(Section):
     """Failing on purpose. For tests only: never in service."""
 
     fault_points: str = Field(
