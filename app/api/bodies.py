@@ -48,6 +48,13 @@ async def _read(request: Request, limit: int) -> bytes:
         message = await request.receive()
 
 
+async def read_optional_json_body(request: Request, limit: int) -> bytes:
+    """As `read_json_body`; no body at all is an empty object."""
+    if request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers:
+        return b"{}"
+    return await read_json_body(request, limit)
+
+
 async def _let_go(request: Request, limit: int) -> None:
     """Throws away as much again as is allowed, for a second.
 

@@ -16,6 +16,9 @@ ACKNOWLEDGE = "acknowledge."
 RETRY = "retry."
 REVOKE = "revoke."
 CLAIM, PROGRESS, COMPLETED, FAILED = "claim.", "progress.", "completed.", "failed."
+REDELIVER = "redeliver."
+ADMIN_REDELIVER = "admin-redeliver."
+SIGNING = "webhook-signing."
 
 PRINTED = datetime(2024, 3, 21, 10, 0, tzinfo=UTC)
 """The timestamp of the example in the protocol."""
@@ -45,7 +48,7 @@ def components(kinds: Iterable[TaskType], now: datetime | None) -> dict[str, Exa
         "summary": "One token that has leaked",
         "value": {"token_id": "7c1f0a4be07b4f6f9d1f6d6b6a1c2d3e"},
     }
-    return {**examples, **_EXECUTIONS}
+    return {**examples, **_EXECUTIONS, **_of_webhooks()}
 
 
 _EXECUTIONS: dict[str, Example] = {
@@ -61,6 +64,18 @@ _EXECUTIONS: dict[str, Example] = {
         "value": {"error": {"kind": "OutOfPaper", "message": "tray 2 is empty"}},
     },
 }
+
+
+def _of_webhooks() -> dict[str, Example]:
+    task_id = "019dafb4-9c71-7c4e-8d0b-6a1f2e3d4c5b"
+    return {
+        REDELIVER + "all": {"summary": "Every message", "value": {}},
+        REDELIVER + "from": {"summary": "From the second message on", "value": {"sequence": 2}},
+        ADMIN_REDELIVER + "dead": {"summary": "All that were given up", "value": {"state": "dead"}},
+        ADMIN_REDELIVER + "tasks": {"summary": "Those of some tasks", "value": {"task_ids": [task_id]}},
+        SIGNING + "next": {"summary": "The next one; the old one signs for a day more", "value": {}},
+        SIGNING + "at-once": {"summary": "In place of one that leaked", "value": {"overlap_s": 0}},
+    }
 
 
 def _submissions(kinds: list[TaskType], now: datetime | None) -> dict[str, Example]:

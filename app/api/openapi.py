@@ -27,6 +27,7 @@ SECURITY_SCHEME = "token"
 TAGS = [
     {"name": "Tasks", "description": "Submit work, see how it goes, take its result."},
     {"name": "Executors", "description": "For programs that run tasks outside of the service, in any language."},
+    {"name": "Webhooks", "description": "Have the messages of a task sent to you, signed."},
     {"name": "Catalogue", "description": "What can be submitted, and what there is to run it on."},
     {"name": "Administration", "description": "For admins: limits, nodes, and what is to be done by hand."},
     {"name": "Operations", "description": "For operators and their monitoring."},

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.api import webhook_schemas
 from app.api.control_schemas import Explanation, NodePage, NodeState, PausedTypePage, PausedTypeState
 from app.api.delivery_schemas import Acknowledged, Acknowledgement, RetryOverrides
 from app.api.execution_schemas import EXECUTION_ANSWERS, EXECUTION_REQUESTS
@@ -185,6 +186,7 @@ ANSWERS: tuple[type[BaseModel], ...] = (
     NodePage,
     PausedTypeState,
     PausedTypePage,
+    *webhook_schemas.ANSWERS,
     Live,
     Ready,
     *EXECUTION_ANSWERS,
@@ -196,4 +198,5 @@ REQUESTS: tuple[type[BaseModel], ...] = (
     RetryOverrides,
     RevocationRequest,
     *EXECUTION_REQUESTS,
+    *webhook_schemas.REQUESTS,
 )

@@ -8,6 +8,8 @@ from app.delivery.acknowledgements import Acknowledgements
 from app.delivery.following import HistoryFollower
 from app.delivery.places import StreamPlaces
 from app.delivery.watch import Watch
+from app.delivery.webhooks.secrets import SigningSecrets
+from app.delivery.webhooks.sender import WebhookSender
 from app.execution.cancellation import Cancellation
 from app.execution.outside import OutsideExecutors
 from app.execution.pausing import Pausing
@@ -18,6 +20,7 @@ from app.security.token_keys import TokenKeys
 from app.security.tokens import TokenVerifier
 from app.storage.controls import Controls
 from app.storage.database import Database
+from app.storage.delivery_log import DeliveryLog
 from app.storage.nodes import Nodes
 from app.storage.queries import Queries, StatusReader
 from app.storage.readiness import Readiness
@@ -50,6 +53,9 @@ class Service:
     acknowledgements: Acknowledgements
     follower: HistoryFollower
     streams: StreamPlaces
+    delivery_log: DeliveryLog
+    webhooks: WebhookSender
+    webhook_secrets: SigningSecrets
     manager: ResourceManager
     pausing: Pausing
     outside: OutsideExecutors

@@ -1,26 +1,47 @@
 """The delivery of a service: the ways in which submitters hear of their tasks."""
 
+from contextlib import AsyncExitStack
+
 from app.bootstrap.execution import Execution
 from app.bootstrap.storage import Storage
+from app.bootstrap.webhooks import Webhooks
 from app.delivery.acknowledgements import Acknowledgements
 from app.delivery.following import HistoryFollower
 from app.delivery.places import StreamPlaces
 from app.delivery.watch import Watch
 from app.execution.periodic import Periodic
+from app.outbound.client import OutboundClient
+from app.security.sealing import Sealer
+from app.settings import Settings
+from app.telemetry.metrics import Metrics
 
 
 class Delivery:
-    """Waiting, streams and acknowledgements."""
+    """Waiting, streams, acknowledgements and webhooks."""
 
-    def __init__(self, storage: Storage, execution: Execution, lease_s: float) -> None:
-        self._lease_s = lease_s
+    def __init__(
+        self,
+        settings: Settings,
+        storage: Storage,
+        execution: Execution,
+        client: OutboundClient,
+        sealer: Sealer,
+        metrics: Metrics,
+    ) -> None:
+        self._lease_s = settings.execution.lease_s
         self.watch = Watch()
         self.follower = HistoryFollower(storage.queries, storage.heads, self.watch)
         self.streams = StreamPlaces()
         self.acknowledgements = Acknowledgements(
             storage.leases, storage.journal, storage.queries, storage.reader, execution.dispatcher.acknowledge
         )
+        self.webhooks = Webhooks(settings.outbound, storage, self.acknowledgements, client, sealer, metrics)
+
+    def start(self, stack: AsyncExitStack) -> None:
+        """Begins to send webhooks; registers the end of that."""
+        self.webhooks.start(stack)
 
     def periodics(self) -> list[Periodic]:
         """What has to be repeated."""
-        return [Periodic("unheard acknowledgements", self._lease_s / 3, self.acknowledgements.record_unheard)]
+        unheard = Periodic("unheard acknowledgements", self._lease_s / 3, self.acknowledgements.record_unheard)
+        return [unheard, *self.webhooks.periodics()]

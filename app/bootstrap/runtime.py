@@ -13,7 +13,7 @@ from app.bootstrap.delivery import Delivery
 from app.bootstrap.execution import Execution, capacity_of
 from app.bootstrap.limits import Limits
 from app.bootstrap.outbound import outbound_client
-from app.bootstrap.security import Security
+from app.bootstrap.security import Security, sealer_of
 from app.bootstrap.storage import Storage, open_database
 from app.execution.cancellation import Cancellation
 from app.execution.draining import drain
@@ -28,6 +28,7 @@ from app.settings import FaultSettings, Settings
 from app.storage.errors import StorageUnavailable
 from app.storage.listen import News
 from app.storage.readiness import Readiness
+from app.submission.callbacks import Callbacks
 from app.submission.handler import SubmissionHandler
 from app.submission.outlook import Outlook
 from app.submission.retry import Retry
@@ -54,14 +55,16 @@ async def running_service(settings: Settings, metrics: Metrics) -> AsyncIterator
         stack.callback(outbound.close)
         registry = load(settings.tasks.task_types)
         security = Security(settings)
+        sealer = sealer_of(settings)
         await security.load(stack)
         capacity = capacity_of(settings.execution)
         storage = Storage(await open_database(settings.storage, stack), settings, metrics)
         execution = Execution(settings, registry, storage, metrics, capacity)
         revocations = await security.follow(storage.database)
-        delivery = Delivery(storage, execution, settings.execution.lease_s)
+        delivery = Delivery(settings, storage, execution, outbound, sealer, metrics)
         runtime = Runtime(settings, storage, execution, delivery, security, metrics)
-        submission = _submission(settings, registry, storage, execution)
+        callbacks = Callbacks(outbound.rules, sealer, storage.delivery_log.sealed_secret)
+        submission = _submission(settings, registry, storage, execution, callbacks)
         limits = Limits(settings.security, storage)
         await runtime.start(stack)
         stack.push_async_callback(limits.calls.close)
@@ -83,6 +86,9 @@ async def running_service(settings: Settings, metrics: Metrics) -> AsyncIterator
             acknowledgements=delivery.acknowledgements,
             follower=delivery.follower,
             streams=delivery.streams,
+            delivery_log=storage.delivery_log,
+            webhooks=delivery.webhooks.sender,
+            webhook_secrets=delivery.webhooks.secrets,
             manager=execution.manager,
             pausing=execution.pausing,
             outside=execution.outside,
@@ -138,6 +144,7 @@ class Runtime:
             # One data directory, one server, one node: whoever held these is dead. Before the first claim, which
             # takes leases in the same name.
             await execution.rescuer.recover_own()
+        self._delivery.start(stack)
         execution.dispatcher.start(execution.runner)
         rooms = (execution, self._delivery, self._security)
         for periodic in (*(each for room in rooms for each in room.periodics()), *self._periodics()):
@@ -163,6 +170,8 @@ class Runtime:
         self.news.tell(ids)
         if any(task.type in self._execution.outside.types for task, _ in changes):
             self._execution.outside.look()
+        if called := [task.task_id for task, _ in changes if task.callback]:
+            self._delivery.webhooks.sender.nudge(called)
 
     def _heard(self, task_ids: frozenset[str] | None) -> None:
         self._delivery.watch.changed(task_ids)
@@ -192,7 +201,9 @@ class Runtime:
         )
 
 
-def _submission(settings: Settings, registry: Registry, storage: Storage, execution: Execution) -> SubmissionHandler:
+def _submission(
+    settings: Settings, registry: Registry, storage: Storage, execution: Execution, callbacks: Callbacks
+) -> SubmissionHandler:
     manager, dispatcher = execution.manager, execution.dispatcher
     return SubmissionHandler(
         storage.journal,
@@ -205,6 +216,7 @@ def _submission(settings: Settings, registry: Registry, storage: Storage, execut
             expected_end=lambda task: manager.soonest_end(request_of(task), time.time()),
         ),
         retry=RetryPolicy(initial_s=settings.execution.backoff_initial_s, max_s=settings.execution.backoff_max_s),
+        callbacks=callbacks,
     )
 
 

@@ -10,6 +10,8 @@ from app.security.issuer_keys import IssuerKeys
 from app.security.keys import KeySet
 from app.security.local_keys import LocalKeys
 from app.security.revoked import Revoked, RevokedTokens
+from app.security.sealing import FILE_NAME as SEALING_KEYS
+from app.security.sealing import Sealer, sealer_from
 from app.security.token_keys import LOOK_S, TokenKeys
 from app.security.tokens import DEFAULT_LEEWAY_S, TokenVerifier
 from app.settings import Settings
@@ -18,6 +20,11 @@ from app.storage.revocations import Revocation, Revocations
 
 REVOCATIONS_S = 2.0
 """Seconds between two reads of the list: what one node revokes holds at all within five."""
+
+
+def sealer_of(settings: Settings) -> Sealer:
+    """What seals the secrets of webhooks. Raises KeyConfigurationError."""
+    return sealer_from(settings.security.sealing_keys_file or settings.storage.data_dir / SEALING_KEYS)
 
 
 class Security:

@@ -11,6 +11,7 @@ from app.storage import guard, migrations, retention
 from app.storage.claim import Leases
 from app.storage.controls import Controls
 from app.storage.database import Database
+from app.storage.delivery_log import DeliveryLog
 from app.storage.embedded import EmbeddedPostgres
 from app.storage.journal import Journal
 from app.storage.nodes import Nodes
@@ -63,6 +64,7 @@ class Storage:
         self.reader = StatusReader(database)
         self.queries = Queries(database)
         self.heads = Heads(database)
+        self.delivery_log = DeliveryLog(database)
         self.controls = Controls(database)
         self.nodes = Nodes(database, node_id=opened.node_id, lease_s=lease_s)
         self.rates = RateLevels(database)

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 
+from app.protocol.callbacks import Callback
 from app.protocol.resources import Resources
 from app.protocol.times import parse_time
 
@@ -57,6 +58,7 @@ class TaskSpecification(_Strict):
     labels: dict[LabelName, LabelValue] = Field(
         default_factory=dict, max_length=32, description="Free names and values to find the task by."
     )
+    callback: Callback | None = Field(default=None, description="Where to send the messages of the task, as webhooks.")
 
 
 class SubmitBody(_Strict):

@@ -10,6 +10,7 @@ from datetime import datetime
 from json.encoder import encode_basestring as quote
 from typing import Any
 
+from app.protocol.callbacks import Registration
 from app.protocol.history import GENESIS, ROUTES, Item, MessageName, chained
 from app.protocol.messages import RetryPolicy
 from app.protocol.reasons import Reason
@@ -54,6 +55,10 @@ class Task:
     retry_of: str | None = None
     encryption_json: str | None = None
     """Of a task that came encrypted: the wrapped key of its content. Nothing here reads it."""
+    callback: bool = False
+    """Its messages are sent to the submitter: there is a delivery beside it."""
+    registration: Registration | None = None
+    """The callback of a new task, for the journal to store; not read again with the task."""
 
     state: State = State.SUBMITTED
     version: int = 0

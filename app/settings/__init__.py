@@ -134,6 +134,15 @@ class OutboundSettings(Section):
     outbound_ports: Annotated[tuple[str, ...], NoDecode] = Field(
         default=("80", "443", "1024-65535"), description="Ports that may be called, singly or as first-last."
     )
+    webhook_backoff_initial_s: float = Field(
+        default=5, ge=0, description="Longest seconds before a webhook is sent again for the first time."
+    )
+    webhook_backoff_max_s: float = Field(
+        default=14_400, ge=0, description="Longest seconds between two attempts at one."
+    )
+    webhook_give_up_s: float = Field(
+        default=259_200, ge=0, description="Seconds after which a webhook that nobody takes is given up."
+    )
     http_request_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         description="Hosts that http_request may call, such as `api.example.com,*.example.org,example.net:8443`. "

@@ -30,6 +30,11 @@ class SecuritySettings(Section):
     )
     jwt_keys_refresh_s: float = Field(default=300, ge=10, description="Seconds between two reads of JWT_KEYS_URL.")
     jwt_secret: str | None = Field(default=None, repr=False, description="HS256 secret of at least 32 bytes.")
+    sealing_keys_file: Path | None = Field(
+        default=None,
+        description="File with the keys that seal the secrets of webhooks, each the base64 of 32 bytes, a line each. "
+        "Where it is not set, `sealing-keys` in the data directory. Services that share a database need the same.",
+    )
     jwt_max_lifetime_s: int = Field(default=86_400, ge=60, description="Longest lifetime of a token, in seconds.")
     rate_limit: str = Field(
         default="6000/minute",

@@ -18,10 +18,11 @@ from sqlalchemy import literal, select
 from app.protocol.history import Item
 from app.protocol.task import Change, Task
 from app.storage.batching import Batcher
+from app.storage.callbacks import callback_arguments
 from app.storage.database import Database
 from app.storage.errors import Conflict, DuplicateMessage, StorageUnavailable
 from app.storage.folding import Entry, Fold, fold_changes
-from app.storage.statement import STATEMENT, arguments
+from app.storage.statement import CALLBACK_STATEMENT, STATEMENT, arguments
 from app.storage.tables import history
 
 logger = logging.getLogger("app.storage")
@@ -169,7 +170,9 @@ class Journal:
 
     async def _execute(self, folds: list[Fold]) -> set[str]:
         begin = asyncio.get_running_loop().time()
-        rows = await self._connection.fetch(STATEMENT, self._lease_s, *arguments(folds))
+        called = callback_arguments(folds)
+        statement = STATEMENT if called is None else CALLBACK_STATEMENT
+        rows = await self._connection.fetch(statement, self._lease_s, *arguments(folds), *(called or ()))
         self._observe(len(folds), asyncio.get_running_loop().time() - begin)
         return {str(row[0]) for row in rows}
 

@@ -57,6 +57,7 @@ IDENTITY = (
     Field("submitted_at", "timestamptz", "submitted_at"),
     Field("retry_of", "uuid", "retry_of"),
     Field("encryption", "json", "encryption_json"),
+    Field("callback", "boolean", "callback"),
     # Worked out by identity_of, in this order.
     Field("labels", "jsonb", None),
     Field("requested", "json", None),
@@ -139,6 +140,7 @@ def task_of(row: Mapping[str, Any] | RowMapping) -> Task:
         submitted_at=row["submitted_at"],
         retry_of=None if row["retry_of"] is None else str(row["retry_of"]),
         encryption_json=row["encryption"],
+        callback=row["callback"],
         state=State(row["state"]),
         version=row["version"],
         attempt=row["attempt"],

@@ -5,6 +5,7 @@ from typing import Any
 
 from app.protocol.history import Item
 from app.protocol.times import format_time
+from app.storage.callbacks import with_callbacks
 from app.storage.folding import Fold
 from app.storage.rows import IDENTITY, STANDING, identity_of
 
@@ -108,6 +109,8 @@ def _split(columns: Sequence[tuple[str, str]], first: int) -> str:
 
 
 STATEMENT = _build_statement()
+CALLBACK_STATEMENT = with_callbacks(STATEMENT)
+"""For batches with tasks whose messages are sent to their submitters; see callbacks.py."""
 
 
 def arguments(folds: list[Fold]) -> list[Sequence[Any]]:

@@ -10,6 +10,7 @@ import re
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -101,6 +102,8 @@ tasks = Table(
     # Word left for the holder by others: never written by the journal.
     Column("cancel_requested_by", Text),
     Column("acknowledgement_wanted", Integer),
+    # There is a row in deliveries.
+    Column("callback", Boolean, nullable=False, server_default=text("false")),
     CheckConstraint(_one_of("state", list(State)), name="state_known"),
     CheckConstraint(f"reason IS NULL OR {_one_of('reason', list(Reason))}", name="reason_known"),
     CheckConstraint(f"({_terminal}) = (finished_at IS NOT NULL)", name="finished_when_terminal"),

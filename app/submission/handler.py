@@ -19,6 +19,7 @@ from app.protocol.task import Task
 from app.storage.errors import DuplicateMessage, StorageUnavailable
 from app.storage.journal import Journal
 from app.storage.queries import Queries
+from app.submission.callbacks import Callbacks
 from app.submission.dry_run import prospect
 from app.submission.idempotency import KeyReused, content_digest
 from app.submission.identifiers import new_task_id
@@ -67,7 +68,7 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A checked message: what it asks for, and what is wrong with it."""
+    """A checked message (without its callback's secret): what it asks for, and what is wrong with it."""
 
     value: Any
     checked: Checked
@@ -87,6 +88,7 @@ class SubmissionHandler:
         *,
         outlook: Outlook,
         retry: RetryPolicy,
+        callbacks: Callbacks,
     ) -> None:
         self._journal = journal
         self._queries = queries
@@ -94,6 +96,7 @@ class SubmissionHandler:
         self._handover = handover
         self._outlook = outlook
         self._retry = retry
+        self._callbacks = callbacks
         # There are few different ones.
         self._retry_policy = lru_cache(maxsize=1024)(self._make_policy)
 
@@ -111,13 +114,14 @@ class SubmissionHandler:
         """As `submit`, for a message that has been parsed already; `text` is its exact text."""
         now = datetime.now(UTC)
         verdict = self.check(value, now)
+        text = self._callbacks.kept_text(value, text)
         if verdict.errors or verdict.checked.message is None or verdict.checked.kind is None:
             raise InvalidTask(verdict.errors, await self._keep_rejected(verdict, text, submitter, now))
         message = verdict.checked.message
         task = self._task(message, verdict.checked.kind, verdict.requested, text, submitter, now)
         if idempotency_key is not None:
             task.idempotency_key = idempotency_key
-        task.content_digest = content_digest(value["body"])
+        task.content_digest = content_digest(verdict.value["body"])
         task.submit(now, valid=True)
         task.accept(now, self._outlook.warning(task))
         return await self._store(task, message.body.task_specification.parameters)
@@ -133,6 +137,7 @@ class SubmissionHandler:
         now = datetime.now(UTC)
         task = self._task(message, kind, verdict.requested, text, failed.submitter, now)
         task.retry_of, task.content_digest = failed.task_id, digest
+        task.registration = await self._callbacks.with_secret_of(failed.task_id, task.registration)
         task.submit(now, valid=True)
         task.accept(now, self._outlook.warning(task))
         return await self._store(task, message.body.task_specification.parameters)
@@ -145,7 +150,7 @@ class SubmissionHandler:
         if verdict.errors or message is None or kind is None:
             raise InvalidTask(verdict.errors, None)
         known = await self._queries.find_submission(submitter, idempotency_key or message.header.message_id)
-        if known is not None and known.content_digest != content_digest(value["body"]):
+        if known is not None and known.content_digest != content_digest(verdict.value["body"]):
             raise KeyReused(known.task_id)
         task = self._task(message, kind, verdict.requested, raw.decode(), submitter, datetime.now(UTC))
         return prospect(task, known, self._outlook)
@@ -157,9 +162,10 @@ class SubmissionHandler:
         errors = checked.errors
         if checked.message is not None and checked.kind is not None:
             requested = resolve(checked.message.body.task_specification.resources, checked.kind)
+            errors = errors + self._callbacks.check(checked.message)
             if checked.kind.runs_in != "external":
                 errors = errors + check_resources(requested, self._outlook.capacity())
-        return Verdict(value, checked, requested, errors)
+        return Verdict(self._callbacks.covered(value), checked, requested, errors)
 
     async def submit_batch(self, values: list[Any], submitter: str) -> list[Submission | Exception]:
         """Each message on its own, in order; an outcome for each. They share commits.
@@ -224,6 +230,7 @@ class SubmissionHandler:
     ) -> Task:
         specification = message.body.task_specification
         named = {"max_attempts": kind.max_attempts, **_named(specification.retry)}
+        registration = self._callbacks.register(specification.callback, submitter)
         return Task(
             task_id=new_task_id(),
             message_id=message.header.message_id,
@@ -239,6 +246,8 @@ class SubmissionHandler:
             timeout_s=specification.timeout_s or kind.timeout_s,
             retry=self._retry_policy(tuple(named.items())),
             submitted_at=now,
+            callback=registration is not None,
+            registration=registration,
         )
 
     def _make_policy(self, named: tuple[tuple[str, Any], ...]) -> RetryPolicy:

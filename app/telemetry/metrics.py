@@ -35,6 +35,7 @@ EXECUTION_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 
 """With an edge at 30 s, the protocol's threshold."""
 QUEUE_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 15, 60, 300, 1800, 7200)
 COMMIT_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+WEBHOOK_BUCKETS_S = (0.01, 0.05, 0.1, 0.5, 1, 5, 10)
 BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
 
 
@@ -45,6 +46,7 @@ class Observation:
     `queue_age_seconds`: how long the oldest task that has not started has waited. `waiting`: tasks that wait, by
     `details.waiting.reason`. `running`: attempts that run on this node. `allocated`, `capacity`: units (cpu,
     memory_mb, gpu, custom.licence) of this node. `database_connections`: open connections, by "used" or "free".
+    `webhooks_pending`, `webhook_age_seconds`: deliveries with a message to send, and how long the oldest has waited.
     """
 
     queue_age_seconds: float | None = None
@@ -53,6 +55,8 @@ class Observation:
     allocated: Mapping[str, float] | None = None
     capacity: Mapping[str, float] | None = None
     database_connections: Mapping[str, int] | None = None
+    webhooks_pending: int | None = None
+    webhook_age_seconds: float | None = None
 
 
 Observer = Callable[[], Observation]
@@ -137,6 +141,13 @@ class Metrics:
             buckets=COMMIT_BUCKETS_S,
             registry=self.registry,
         )
+        self._webhooks = Histogram(
+            f"{PREFIX}_webhook_seconds",
+            "How long attempts at webhooks took, by outcome.",
+            ["outcome"],
+            buckets=WEBHOOK_BUCKETS_S,
+            registry=self.registry,
+        )
         self._conflicts = Counter(
             f"{PREFIX}_journal_conflicts",
             "Changes refused because the task's version no longer matched (lease lost, or overtaken).",
@@ -185,6 +196,10 @@ class Metrics:
         """So many changes were refused by the fence."""
         self._conflicts.inc(changes)
 
+    def webhook_attempt(self, outcome: str, seconds: float) -> None:
+        """One attempt at a webhook took so long; `outcome` is a class of status, or one of few words."""
+        self._webhooks.labels(outcome).observe(seconds)
+
     def observe_with(self, observer: Observer) -> None:
         """Calls `observer` at each scrape, in the thread of `render`: it must answer at once, from memory.
 
@@ -227,6 +242,8 @@ class _Observed(Collector):
 def _gauges(observation: Observation) -> Iterator[GaugeMetricFamily]:
     yield from _plain("queue_age_seconds", "Age of the oldest task not started.", observation.queue_age_seconds)
     yield from _plain("running", "Attempts that run on this node.", observation.running)
+    yield from _plain("webhooks_pending", "Deliveries with a message to send.", observation.webhooks_pending)
+    yield from _plain("webhook_age_seconds", "Wait of the oldest of these.", observation.webhook_age_seconds)
     yield from _labelled("waiting", "Tasks that wait, by reason.", "reason", observation.waiting)
     yield from _labelled("allocated", "Resources held by running tasks.", "unit", observation.allocated)
     yield from _labelled("capacity", "Resources that this node has in all.", "unit", observation.capacity)

@@ -19,6 +19,7 @@ from app.execution.draining import drain
 from app.execution.holding import Recorder
 from app.execution.runner import Runner
 from app.execution.upkeep import AllocationRules, AllocationTimeouts, Heartbeat, Rescuer
+from app.outbound.rules import OutboundRules
 from app.protocol.history import first_break
 from app.protocol.messages import RetryPolicy
 from app.protocol.resources import Amounts, Resources
@@ -26,11 +27,14 @@ from app.protocol.states import TRANSITIONS, State
 from app.protocol.task import Task
 from app.resources.manager import ResourceManager
 from app.resources.request import request_of
+from app.security.sealing import Sealer
 from app.storage.claim import Leases
 from app.storage.database import Database, driver_dsn
+from app.storage.delivery_log import DeliveryLog
 from app.storage.errors import StorageUnavailable
 from app.storage.journal import Journal
 from app.storage.queries import Queries, StatusReader
+from app.submission.callbacks import Callbacks
 from app.submission.handler import SubmissionHandler
 from app.submission.outlook import Outlook
 from app.task_types.context import TaskContext
@@ -270,6 +274,7 @@ def _assemble(
                 expected_end=lambda task: manager.soonest_end(request_of(task), time.time()),
             ),
             retry=RetryPolicy(initial_s=0.01, max_s=0.02),
+            callbacks=Callbacks(OutboundRules(), Sealer([bytes(32)]), DeliveryLog(database).sealed_secret),
         ),
         heartbeat=Heartbeat(leases, dispatcher),
         rescuer=Rescuer(leases, journal, dispatcher, rescued=lambda _count: None),

@@ -18,13 +18,16 @@ from app.execution.holding import Recorder
 from app.execution.periodic import Periodic
 from app.execution.runner import Runner
 from app.execution.upkeep import AllocationRules, AllocationTimeouts, Heartbeat, Rescuer
+from app.outbound.rules import OutboundRules
 from app.protocol.history import Item
 from app.protocol.messages import RetryPolicy
 from app.protocol.resources import Amounts
 from app.protocol.task import Task
 from app.resources.manager import ResourceManager
 from app.resources.request import request_of
+from app.security.sealing import Sealer
 from app.storage.errors import StorageUnavailable
+from app.submission.callbacks import Callbacks
 from app.submission.handler import SubmissionHandler
 from app.submission.outlook import Outlook
 from app.task_types.registry import Registry
@@ -44,6 +47,10 @@ LEASE_S = 2.0
 RULES = AllocationRules(timeout_s=3.0, max_attempts=3, backoff_initial_s=0.2, backoff_max_s=1.0, when_busy="queue")
 
 Tell = Callable[["Node", Iterable[str]], None]
+
+
+async def _no_secret(_task_id: str) -> None:
+    """Nobody is called in this world."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +118,7 @@ class Node:
                 expected_end=lambda task: self.manager.soonest_end(request_of(task), clock()),
             ),
             retry=RetryPolicy(initial_s=0.2, max_s=1.0),
+            callbacks=Callbacks(OutboundRules(), Sealer([bytes(32)]), _no_secret),
         )
         self.cancellation = Cancellation(
             self.dispatcher, self.leases, self.journal, self.reader, tell=lambda ids: self._ground.tell(self, ids)

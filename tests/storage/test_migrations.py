@@ -15,8 +15,9 @@ from app.protocol.ids import uuid7
 from app.protocol.states import State
 from app.storage import migrations, retention
 from app.storage.database import Database, driver_dsn
+from app.storage.delivery_tables import metadata
 from app.storage.migrations import SchemaMismatch
-from app.storage.tables import is_partition, metadata
+from app.storage.tables import is_partition
 from tests.storage.stored import Store, accepted_task, open_store
 
 OBJECTS = """
@@ -213,7 +214,7 @@ async def test_what_was_stored_before_there_were_weeks_is_kept(empty_database_ur
         reads = [f"SELECT * FROM {table} ORDER BY task_id" for table in ("tasks", "history")]
         stored = [await connection.fetch(read) for read in reads]
         for direction, revision in (
-            (command.upgrade, "head"), (command.downgrade, "0006"), (command.upgrade, "head"),
+            (command.upgrade, "0007"), (command.downgrade, "0006"), (command.upgrade, "0007"),
         ):  # fmt: skip
             await move(empty_database_url, direction, revision)
             await connection.reload_schema_state()

@@ -7,6 +7,7 @@ from app.api.routers import (
     acknowledgements,
     catalogue,
     controls,
+    deliveries,
     documents,
     events,
     executions,
@@ -17,6 +18,7 @@ from app.api.routers import (
     task_history,
     task_list,
     tasks,
+    webhook_secrets,
 )
 
 ROUTERS = (
@@ -32,6 +34,8 @@ ROUTERS = (
     acknowledgements.router,
     catalogue.router,
     controls.router,
+    deliveries.router,
+    webhook_secrets.router,
     revocations.router,
     operations.router,
     documents.router,

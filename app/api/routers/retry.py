@@ -1,13 +1,11 @@
 """Retry of a failed task."""
 
-from typing import Any
-
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from app.api import examples
 from app.api.answers import REPLAYED, RETRY_AFTER, Header, JsonAnswer, location
-from app.api.bodies import read_json_body
+from app.api.bodies import read_optional_json_body
 from app.api.delivery_schemas import RetryOverrides
 from app.api.documented import answer, problems, ref, takes
 from app.api.routing import PolicedRoute, principal_of, service_of
@@ -41,15 +39,10 @@ async def retry_task(request: Request, task_id: str) -> Response:
     """
     service = service_of(request)
     task = await visible_task(service, principal_of(request), task_id)
-    submission = await service.retry.retry(task, await _overrides(request, service.max_body_bytes))
+    submission = await service.retry.retry(
+        task, strict_json.parse(await read_optional_json_body(request, service.max_body_bytes))
+    )
     headers: list[Header] = [location(submission.task_id), RETRY_AFTER]
     if submission.replayed:
         return JsonAnswer(200, submission.status_json.encode(), [*headers, REPLAYED])
     return JsonAnswer(202, submission.status_json.encode(), headers)
-
-
-async def _overrides(request: Request, limit: int) -> Any:
-    """The body's value; no body overrides nothing."""
-    if request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers:
-        return {}
-    return strict_json.parse(await read_json_body(request, limit))

@@ -1,0 +1,1 @@
+"""Tests of webhooks: against real servers that behave well or badly."""

@@ -1,0 +1,74 @@
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+
+from app.delivery.webhooks.verdict import ACTIVE, DEAD, ENDED, Answered, Schedule, decide, outcome_of, retry_after_s
+
+SCHEDULE = Schedule(initial_s=5, max_s=100, give_up_s=1000)
+NOW = datetime(2026, 1, 31, 10, 0, tzinfo=UTC)
+
+
+def of(status: int, retry_after: float | None = None) -> Answered:
+    return Answered(outcome_of(status), status, retry_after)
+
+
+@pytest.mark.parametrize(
+    ("status", "accepted", "alive"),
+    [
+        (200, True, True),
+        (204, True, True),
+        (301, False, True),
+        (404, False, True),
+        (429, False, False),
+        (500, False, False),
+    ],
+)
+def test_what_an_answer_says_of_its_receiver(status: int, accepted: bool, alive: bool) -> None:
+    assert (of(status).is_accepted, of(status).is_alive) == (accepted, alive)
+
+
+def test_no_answer_says_that_nobody_is_there() -> None:
+    assert not Answered("timeout").is_alive
+    assert not Answered("timeout").is_accepted
+
+
+def test_attempts_come_ever_later_at_random_up_to_a_limit() -> None:
+    ceilings = [decide(of(500), failures, 0, SCHEDULE, 0.999_999).delay_s for failures in range(8)]
+    assert [round(ceiling) for ceiling in ceilings] == [5, 10, 20, 40, 80, 100, 100, 100]
+    assert decide(of(500), 3, 0, SCHEDULE, 0.25).delay_s == 10
+    assert decide(of(500), 3, 0, SCHEDULE, 0).delay_s == 0
+
+
+def test_retry_after_is_the_least_and_a_day_the_most_that_it_asks_for() -> None:
+    assert decide(of(503, 60), 0, 0, SCHEDULE, 0.5).delay_s == 60
+    assert decide(of(503, 1), 5, 0, SCHEDULE, 0.5).delay_s == 50
+    assert decide(of(503, 1e9), 0, 0, SCHEDULE, 0.5).delay_s == 86_400
+    assert decide(of(200, 60), 0, 0, SCHEDULE, 0.5).delay_s == 2.5
+
+
+def test_ends() -> None:
+    assert decide(of(410), 0, 0, SCHEDULE, 0.5).state == ENDED
+    assert decide(of(500), 0, 999, SCHEDULE, 0.5).state == ACTIVE
+    assert decide(of(500), 0, 1000, SCHEDULE, 0.5).state == DEAD
+    assert decide(Answered("timeout"), 0, 1000, SCHEDULE, 0.5).state == DEAD
+    assert decide(of(200), 0, 1000, SCHEDULE, 0.5).state == ACTIVE
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        (None, None),
+        (b"120", 120.0),
+        (b"0", 0.0),
+        (b"99999999999999999999", 999_999_999.0),
+        (format_datetime(NOW + timedelta(seconds=90), usegmt=True).encode(), 90.0),
+        (format_datetime(NOW - timedelta(seconds=90), usegmt=True).encode(), 0.0),
+        (b"soon", None),
+        (b"-5", None),
+        (b"\xff", None),
+        (b"", None),
+    ],
+)
+def test_what_a_retry_after_header_asks_for(text: bytes | None, seconds: float | None) -> None:
+    assert retry_after_s(text, NOW) == seconds
