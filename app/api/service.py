@@ -1,6 +1,6 @@
 """What the doors need of the running service; bootstrap fills it in."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from app.api.policies import Door, Open
@@ -33,7 +33,7 @@ from app.telemetry.metrics import Metrics
 
 @dataclass(slots=True)
 class Service:
-    """The parts of a running service. `ready` turns false before it drains.
+    """The parts of a running service. `ready` turns false before it drains, `closing` true when that is over.
 
     `max_body_bytes` bounds a request, `max_result_bytes` a result.
     """
@@ -68,4 +68,6 @@ class Service:
     max_body_bytes: int
     doors: Mapping[Open, Door]
     max_result_bytes: int
+    drain: Callable[[], Awaitable[None]]
     ready: bool = False
+    closing: bool = False

@@ -101,12 +101,13 @@ async def running_service(settings: Settings, metrics: Metrics) -> AsyncIterator
             max_body_bytes=settings.server.max_body_bytes,
             doors={Open.DOCUMENTS: settings.security.documents, Open.METRICS: settings.security.metrics},
             max_result_bytes=settings.tasks.max_result_bytes,
+            drain=runtime.drain,
             ready=True,
         )
         try:
             yield service
         finally:
-            service.ready = False
+            service.ready, service.closing = False, True
 
 
 class Runtime:
@@ -151,8 +152,12 @@ class Runtime:
             periodic.start()
             stack.push_async_callback(periodic.close)
         # Before the heartbeats end: what drains still needs its leases.
-        stack.push_async_callback(drain, execution.dispatcher, self._settings.execution.drain_s)
-        stack.push_async_callback(execution.pausing.close)
+        stack.push_async_callback(self.drain)
+
+    async def drain(self) -> None:
+        """Takes no task any more, and hands back what does not finish in time; a second call finds nothing to do."""
+        await self._execution.pausing.close()
+        await drain(self._execution.dispatcher, self._settings.execution.drain_s)
 
     def _periodics(self) -> list[Periodic]:
         return [

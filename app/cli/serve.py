@@ -7,11 +7,12 @@ import signal
 import socket
 from collections.abc import Callable
 from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 import uvicorn
 
+from app.cli.ending import Ending
 from app.cli.failures import CommandFailed
 from app.cli.options import DEFAULT_URL
 from app.cli.output import say
@@ -81,7 +82,8 @@ def _run(settings: Settings, server_socket: socket.socket) -> None:
     except EXPECTED as error:
         raise CommandFailed(sentence(error)) from None
     guard = StartGuard(application)
-    server = _Server(_config(guard, settings), lambda: _welcome(server_socket), lambda: _not_ready(application.state))
+    ending = Ending(application.state, settings.server.shutdown_notice_s)
+    server = _Server(_config(guard, settings), lambda: _welcome(server_socket), ending)
     try:
         server.run(sockets=[server_socket])
     except SystemExit:
@@ -115,12 +117,12 @@ def _config(guard: StartGuard, settings: Settings) -> uvicorn.Config:
 
 
 class _Server(uvicorn.Server):
-    """Calls `started` once it answers, and `told` the moment that a signal tells it to stop."""
+    """Calls `started` once it answers. Told to stop, it goes on until the ending is over."""
 
-    def __init__(self, config: uvicorn.Config, started: Callable[[], None], told: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None], ending: Ending) -> None:
         super().__init__(config)
         self._tell_started = started
-        self._tell_told = told
+        self._ending = ending
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -129,8 +131,16 @@ class _Server(uvicorn.Server):
             self._tell_started()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self._tell_told()
+        self._ending.announce()
         super().handle_exit(sig, frame)
+
+    async def on_tick(self, counter: int) -> bool:
+        if not await super().on_tick(counter):
+            return False
+        if (farewell := (b"connection", b"close")) not in self.config.encoded_headers:
+            # Clients leave their connections with the next answer: none is closed under a request then.
+            self.config.encoded_headers.append(farewell)
+        return self._ending.over(hurried=self.force_exit)
 
 
 def _collect_seldom() -> None:
@@ -143,13 +153,6 @@ def _collect_seldom() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER)
-
-
-def _not_ready(state: Any) -> None:
-    """/readyz and held answers learn of the end at once, not only when the last connection has closed."""
-    service = getattr(state, "service", None)
-    if service is not None:
-        service.ready = False
 
 
 def _welcome(server_socket: socket.socket) -> None:

@@ -35,6 +35,9 @@ class ServerSettings(Section):
     max_connections: int = Field(
         default=5000, ge=1, description="Open connections; further ones are told to come back (503)."
     )
+    shutdown_notice_s: float = Field(
+        default=0, ge=0, description="Seconds between /readyz turning red and the drain: for a load balancer to notice."
+    )
     log_level: Literal["info", "warn", "error"] = Field(default="info", description="Least level that is logged.")
     log_format: Literal["auto", "json", "console"] = Field(
         default="auto", description="JSON lines, or columns for people; auto takes columns on a terminal."

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import httpx
 
 from tests.e2e.client import message, submit, until_over
@@ -114,11 +115,7 @@ class Observed:
         for task_id in [*self.seen.accepted, self.running]:
             await until_over(self.client, task_id)
         async with looking_into(database_url) as connection:
-
-            async def at_rest() -> bool:
-                return not await connection.fetch("SELECT 1 FROM tasks WHERE finished_at IS NULL")
-
-            await eventually(at_rest, "every task over", within_s=60)
+            await until_at_rest(connection)
             await read_database(self.seen, connection)
             doubled = await connection.fetch(
                 "SELECT message_id FROM tasks WHERE state <> 'Rejected' GROUP BY message_id HAVING count(*) > 1"
@@ -128,6 +125,15 @@ class Observed:
         rest = (await self.client.get("/v1/resources")).json()
         assert all(amount == 0 for amount in rest["allocated"].values()), rest
         assert "Traceback" not in self.service.log
+
+
+async def until_at_rest(connection: asyncpg.Connection) -> None:
+    """Waits until every task is over."""
+
+    async def at_rest() -> bool:
+        return not await connection.fetch("SELECT 1 FROM tasks WHERE finished_at IS NULL LIMIT 1")
+
+    await eventually(at_rest, "every task over", within_s=60)
 
 
 @asynccontextmanager

@@ -50,7 +50,7 @@ async def stream_events(request: Request) -> Response:
         after,
         expires_at=principal.expires_at,
         revoked=lambda: service.verifier.has_revoked(principal, time.time()),
-        draining=lambda: not service.ready,
+        draining=lambda: service.closing,
     )
     return EventStream(events, ended=place.release)
 

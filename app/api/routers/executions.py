@@ -63,7 +63,7 @@ async def claim_tasks(request: Request) -> Response:
         _types(service, wanted),
         None if wanted.resources is None else wanted.resources.amounts(),
         wanted.limit,
-        wanted.wait_s if service.ready else 0,
+        0 if service.closing else wanted.wait_s,
     )
     return JsonAnswer(200, orjson.dumps({"executions": [_given(service, each) for each in found]}))
 

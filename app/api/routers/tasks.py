@@ -122,7 +122,7 @@ async def _changed(request: Request, task: Task, known: int | None, wait_s: floa
             fresh = await service.reader.get(task.task_id)
             task = fresh or task
             left_s = deadline - clock()
-            if task.version != version or task.state.terminal or left_s <= 0 or not service.ready:
+            if task.version != version or task.state.terminal or left_s <= 0 or service.closing:
                 return task
             await subscription.wait(min(left_s, 1.0))
             if service.verifier.has_revoked(principal, time.time()):
