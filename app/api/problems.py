@@ -93,6 +93,7 @@ class Problem(Exception):
         return body
 
 
+_REFUSALS = {401: "there is not exactly one bearer token", 403: "the token lacks the permission or the role"}
 UNAUTHENTICATED = Problem(
     401,
     "invalid-token",
@@ -226,8 +227,6 @@ def problem_of(error: Exception) -> Problem:
     """What an exception means in HTTP; 500 for one that is not foreseen, which is then logged as a defect."""
     for known in type(error).__mro__:
         if known in _TABLE:
-            if isinstance(error, InvalidToken):
-                security_logger.warning("token refused: %s", error)
             return _TABLE[known](error)
     logger.error("unforeseen error", exc_info=error)
     return Problem(500, "internal-error", "Something went wrong on our side; it has been logged.")
@@ -239,6 +238,10 @@ def problem_response(error: Exception, path: str) -> Response:
     A refused token's is the path instead: one and the same body for every cause.
     """
     problem = problem_of(error)
+    if problem.status in _REFUSALS:
+        # The causes are fixed sentences: nothing of the token, or of the request's body, is in them.
+        cause = str(error) if isinstance(error, InvalidToken) else _REFUSALS[problem.status]
+        security_logger.warning("refused", extra={"status": problem.status, "cause": cause, "path": path})
     instance = (
         path
         if problem.status == HTTPStatus.UNAUTHORIZED

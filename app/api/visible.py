@@ -4,7 +4,7 @@ import json
 import re
 import time
 
-from app.api.problems import NOT_FOUND
+from app.api.problems import NOT_FOUND, security_logger
 from app.api.service import Service
 from app.execution.outside import owner_of
 from app.protocol.roles import Permission, Principal
@@ -19,7 +19,11 @@ async def visible_task(service: Service, principal: Principal, task_id: str) -> 
     if not TASK_ID.fullmatch(task_id):
         raise NOT_FOUND
     task = await service.reader.get(task_id)
-    if task is None or not _is_visible(task, principal):
+    if task is None:
+        raise NOT_FOUND
+    if not _is_visible(task, principal):
+        extra = {"cause": "the task is another's", "subject": principal.subject, "task_id": task_id}
+        security_logger.warning("refused", extra=extra)
         raise NOT_FOUND
     return task
 

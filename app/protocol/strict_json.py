@@ -1,7 +1,8 @@
 """JSON as the service accepts it (RFC 8259, read strictly).
 
 Refused, where most parsers let them through: duplicate names, NaN and Infinity, NUL, lone surrogates,
-integers of more than 100 digits, numbers beyond a double, and nesting deeper than 32. Each of them
+integers of more than 100 digits, numbers beyond a double, objects of more than 10,000 names, and nesting deeper than
+32. Each of them
 either breaks what comes later (Postgres stores no NUL) or means something else to the next reader.
 """
 
@@ -12,6 +13,7 @@ from typing import Any
 
 MAX_DEPTH = 32
 MAX_INTEGER_DIGITS = 100
+MAX_NAMES = 10_000
 TOO_DEEP = f"the body is nested deeper than {MAX_DEPTH} levels"
 
 
@@ -24,6 +26,8 @@ class ForbiddenJson(ValueError):
 
 
 def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) > MAX_NAMES:
+        raise ForbiddenJson(f"an object has more than {MAX_NAMES} names")
     members = dict(pairs)
     if len(members) != len(pairs):
         seen: set[str] = set()

@@ -158,6 +158,8 @@ def main() -> NoReturn:
     # Orphans of a running attempt stay below this process, where they are counted, measured and killed with it.
     kernel.adopt_orphans()
     no_core_dumps()
+    with contextlib.suppress(OSError):  # a container may have taken the right away already, and that to change it
+        kernel.give_up_prying()
     faulthandler.enable()
     connection = socket.socket(fileno=int(sys.argv[1]))
     connection.set_inheritable(False)

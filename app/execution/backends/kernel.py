@@ -11,6 +11,11 @@ from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
+_PR_CAPBSET_DROP = 24
+_PRYING = (16, 17, 19, 21, 38, 39)
+"""CAP_SYS_MODULE, _SYS_RAWIO, _SYS_PTRACE, _SYS_ADMIN, _PERFMON and _BPF (capabilities(7))."""
+
+_CAPABILITY_VERSION = 0x20080522
 
 
 def _prctl(option: int, value: int) -> None:
@@ -34,6 +39,28 @@ def signalled_when_parent_dies(number: signal.Signals, parent: int) -> None:
 def adopt_orphans() -> None:
     """Makes this process the parent of descendants whose own parent dies, `setsid` or not. Raises OSError."""
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def give_up_prying() -> None:
+    """Takes from this process, and from what it starts, what lets root read another process's memory.
+
+    Without it the kernel keeps even root away from a process that may not be dumped, as the service is (prctl(2)).
+    Raises OSError.
+    """
+    if sys.platform != "linux" or os.geteuid() != 0:
+        return
+    for capability in _PRYING:
+        _prctl(_PR_CAPBSET_DROP, capability)
+    header, sets = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0), (ctypes.c_uint32 * 6)()
+    libc = ctypes.CDLL(None, use_errno=True)
+    # Three sets (effective, permitted, inheritable) of the first 32 capabilities, then of the others.
+    if libc.capget(header, sets) == 0:
+        for capability in _PRYING:
+            for number in range(3):
+                sets[capability // 32 * 3 + number] &= ~(1 << capability % 32)
+        if libc.capset(header, sets) == 0:
+            return
+    raise OSError(ctypes.get_errno(), "the capabilities cannot be given up")
 
 
 def children_of(pid: int) -> list[int]:
