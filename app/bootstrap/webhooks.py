@@ -14,7 +14,7 @@ from app.execution.periodic import Periodic
 from app.outbound.client import OutboundClient
 from app.security.sealing import Sealer
 from app.settings import OutboundSettings
-from app.storage.deliveries import Deliveries
+from app.storage.deliveries import FORGOTTEN, Deliveries
 from app.storage.webhook_secrets import WebhookSecrets
 from app.telemetry.metrics import Metrics, Observation
 
@@ -22,6 +22,7 @@ logger = logging.getLogger("app.delivery")
 
 GIVE_UP_LOOK_S = 30.0
 COUNT_S = 5.0
+FORGET_S = 60.0
 
 
 class Webhooks:
@@ -63,11 +64,16 @@ class Webhooks:
         return [
             Periodic("webhooks nobody takes", GIVE_UP_LOOK_S, self._give_up),
             Periodic("count of webhooks", COUNT_S, self._count),
+            Periodic("webhooks of dropped tasks", FORGET_S, self._forget),
         ]
 
     async def _give_up(self) -> None:
         for task_id in await self._deliveries.give_up(self._give_up_s):
             logger.warning("webhooks are given up: nobody takes them", extra={"task_id": task_id})
+
+    async def _forget(self) -> None:
+        while await self._deliveries.forget() == FORGOTTEN:
+            pass
 
     async def _count(self) -> None:
         self._pending, self._oldest_s = await self._deliveries.pending()

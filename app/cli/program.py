@@ -32,6 +32,7 @@ COMMANDS = {
     "list": (TASKS, "app.cli.list_", "list_tasks"),
     "explain": (TASKS, "app.cli.explain", "explain"),
     "cancel": (TASKS, "app.cli.cancel", "cancel"),
+    "webhooks": (TASKS, "app.cli.webhooks", "webhooks"),
 }
 """Where each command stands: the heading in the help, the module, and the function in it (or a program of its own)."""
 

@@ -14,13 +14,14 @@ from app.storage.batching import Batcher
 from app.storage.database import Database
 from app.storage.errors import Conflict
 
-CLAIM_S = 60.0
-"""Seconds after which an unfinished claim is open to others: several times as long as an attempt may take."""
+CLAIM_S = 30.0
+"""Seconds after which an unfinished claim is open to others: three times as long as an attempt may take."""
 
 ATTEMPTS_KEPT = 100
 """The last so many attempts of a task are kept in its log."""
 
 MAX_FINISHED = 200
+FORGOTTEN = 500
 
 _IS_FREE = "(d.claimed_until IS NULL OR d.claimed_until < clock_timestamp())"
 
@@ -118,6 +119,19 @@ UPDATE deliveries AS d SET state = 'dead', next_attempt_at = NULL, waiting_since
 FROM old WHERE d.task_id = old.task_id
 RETURNING d.task_id"""
 
+# Those whose tasks retention has dropped: few at a time, by their key.
+_FORGET = """
+WITH gone AS (
+    SELECT d.task_id FROM deliveries AS d
+    WHERE d.task_id < (SELECT oldest_kept FROM retention)
+        AND NOT EXISTS (SELECT FROM tasks AS t WHERE t.task_id = d.task_id)
+    ORDER BY d.task_id LIMIT $1 FOR UPDATE SKIP LOCKED
+), logged AS (
+    DELETE FROM delivery_attempts AS a USING gone WHERE a.task_id = gone.task_id
+)
+DELETE FROM deliveries AS d USING gone WHERE d.task_id = gone.task_id
+RETURNING d.task_id"""
+
 _PENDING = """
 SELECT count(*) AS pending, coalesce(extract(epoch FROM clock_timestamp() - min(waiting_since)), 0)::float8 AS oldest_s
 FROM (SELECT waiting_since FROM deliveries WHERE next_attempt_at IS NOT NULL LIMIT 100000) AS d"""
@@ -190,8 +204,9 @@ class Deliveries:
         """
         rows = await self._connection.fetch(_DUE, after, sinks, each)
         found = [Candidate(str(row["task_id"]), row["sink"]) for row in rows if row["task_id"] is not None]
-        names = dict.fromkeys(row["sink"] for row in rows)
-        return found, (max(names) if len(names) == sinks else "")
+        names = list(dict.fromkeys(row["sink"] for row in rows))
+        # The last in the order of the database, which may differ from Python's.
+        return found, (names[-1] if len(names) == sinks else "")
 
     async def sinks_of(self, task_ids: Sequence[str]) -> list[Candidate]:
         """Those of the tasks of which something waits to be sent."""
@@ -224,6 +239,10 @@ class Deliveries:
     async def give_up(self, after_s: float) -> list[str]:
         """Ends those whose next message has waited for so many seconds, attempted or not; answers their tasks."""
         return [str(row["task_id"]) for row in await self._connection.fetch(_GIVE_UP, after_s)]
+
+    async def forget(self) -> int:
+        """Removes some deliveries whose tasks have been dropped, at most FORGOTTEN; answers how many."""
+        return len(await self._connection.fetch(_FORGET, FORGOTTEN))
 
     async def pending(self) -> tuple[int, float]:
         """How many deliveries have a message to send (100,000 at most), and how long the oldest has waited, seconds."""

@@ -266,3 +266,17 @@ async def test_a_refused_change_makes_nothing_due(store: Store, deliveries: Deli
     with pytest.raises(Conflict):
         await store.journal.commit(stale.change())
     assert await store.sql.fetchval("SELECT wanted_sequence FROM deliveries") == 2
+
+
+async def test_deliveries_of_dropped_tasks_go_with_them(store: Store, deliveries: Deliveries) -> None:
+    dropped, straggler, young = called(), called(), called()
+    await store.put(dropped, straggler, young)
+    await deliveries.finish(attempt(await claim_one(deliveries, dropped), 2, accepted=False))
+    assert await deliveries.forget() == 0
+    await store.sql.execute("DELETE FROM tasks WHERE task_id = $1", dropped.task_id)
+    assert await deliveries.forget() == 0, "nothing that old has been dropped yet"
+    await store.sql.execute("UPDATE retention SET oldest_kept = $1", young.task_id)
+    assert await deliveries.forget() == 1
+    left = await store.sql.fetch("SELECT task_id FROM deliveries ORDER BY task_id")
+    assert [str(row["task_id"]) for row in left] == [straggler.task_id, young.task_id]
+    assert await store.sql.fetchval("SELECT count(*) FROM delivery_attempts") == 0
