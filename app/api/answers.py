@@ -20,14 +20,18 @@ REPLAYED: Header = (b"idempotent-replayed", b"true")
 
 
 class JsonAnswer(Response):
-    """A JSON body with its headers as raw pairs. Starlette's own constructor costs three times as much."""
+    """A JSON body with its headers as raw pairs. Starlette's own constructor costs three times as much.
 
-    def __init__(self, status: int, body: bytes, headers: Sequence[Header] = ()) -> None:
+    `added` are the headers that not every such answer has.
+    """
+
+    def __init__(self, status: int, body: bytes, headers: Sequence[Header] = (), kind: Header = _JSON) -> None:
         self.status_code = status
         self.body = body
         self.background = None
+        self.added = headers
         self.raw_headers = [
-            _JSON,
+            kind,
             (b"content-length", str(len(body)).encode()),
             _NO_STORE,
             _NOSNIFF,

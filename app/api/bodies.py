@@ -4,24 +4,51 @@ import asyncio
 
 from starlette.requests import ClientDisconnect, Request
 
-from app.api.problems import Problem
+from app.api.problem import Problem, too_large
+from app.security.envelopes.compact import MAX_ENVELOPE_BYTES
 
 MAX_LENGTH_DIGITS = 15
 LET_GO_S = 1.0
 
 
+JSON = b"application/json"
+JOSE = b"application/jose"
+
+
 async def read_json_body(request: Request, limit: int) -> bytes:
     """The bytes of a JSON body. Raises a 415 or 413 problem; reading stops at the limit."""
     headers = dict(request.scope["headers"])
+    if _kind_of(headers) != JSON:
+        raise Problem(415, "unsupported-media-type", "Send the body as Content-Type: application/json.")
+    return await _read_body(request, headers, limit)
+
+
+async def read_message(request: Request, limit: int) -> tuple[bytes, bool]:
+    """The bytes of a message, and whether it came encrypted (a compact JWE). Raises as `read_json_body`."""
+    headers = dict(request.scope["headers"])
+    kind = _kind_of(headers)
+    if kind == JSON:
+        return await _read_body(request, headers, limit), False
+    if kind == JOSE:
+        return await _read_body(request, headers, min(limit, MAX_ENVELOPE_BYTES)), True
+    raise Problem(
+        415,
+        "unsupported-media-type",
+        "Send the body as Content-Type: application/json, or application/jose where it is encrypted.",
+    )
+
+
+def _kind_of(headers: dict[bytes, bytes]) -> bytes:
     if b"content-encoding" in headers:
         raise Problem(415, "unsupported-encoding", "Send the body as it is: no Content-Encoding is accepted.")
-    kind = headers.get(b"content-type", b"").split(b";", 1)[0].strip().lower()
-    if kind != b"application/json":
-        raise Problem(415, "unsupported-media-type", "Send the body as Content-Type: application/json.")
+    return headers.get(b"content-type", b"").split(b";", 1)[0].strip().lower()
+
+
+async def _read_body(request: Request, headers: dict[bytes, bytes], limit: int) -> bytes:
     length = headers.get(b"content-length", b"0")
     if len(length) > MAX_LENGTH_DIGITS or (length.isdigit() and int(length) > limit):
         await _let_go(request, limit)
-        raise _too_large(limit)
+        raise too_large(limit)
     return await _read(request, limit)
 
 
@@ -30,7 +57,7 @@ async def _read(request: Request, limit: int) -> bytes:
     if message["type"] == "http.request" and not message.get("more_body", False):
         body: bytes = message.get("body", b"")
         if len(body) > limit:
-            raise _too_large(limit)
+            raise too_large(limit)
         return body
     parts: list[bytes] = []
     size = 0
@@ -41,7 +68,7 @@ async def _read(request: Request, limit: int) -> bytes:
         size += len(part)
         if size > limit:
             await _let_go(request, limit)
-            raise _too_large(limit)
+            raise too_large(limit)
         parts.append(part)
         if not message.get("more_body", False):
             return b"".join(parts)
@@ -50,9 +77,12 @@ async def _read(request: Request, limit: int) -> bytes:
 
 async def read_optional_json_body(request: Request, limit: int) -> bytes:
     """As `read_json_body`; no body at all is an empty object."""
-    if request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers:
-        return b"{}"
-    return await read_json_body(request, limit)
+    return b"{}" if no_body(request) else await read_json_body(request, limit)
+
+
+def no_body(request: Request) -> bool:
+    """The request has none."""
+    return request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers
 
 
 async def _let_go(request: Request, limit: int) -> None:
@@ -70,7 +100,3 @@ async def _let_go(request: Request, limit: int) -> None:
                     return
     except TimeoutError:
         return
-
-
-def _too_large(limit: int) -> Problem:
-    return Problem(413, "body-too-large", f"The body is larger than {limit} bytes.", headers={"Connection": "close"})

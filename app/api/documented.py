@@ -8,22 +8,34 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from app.api.examples import ENVELOPES
 from app.api.problems import MEDIA_TYPE, NOT_FOUND, TITLES, UNAUTHENTICATED, Problem
 
 JSON = "application/json"
+JOSE = "application/jose"
+ENVELOPE = "Envelope"
+ENVELOPE_SCHEMA: dict[str, Any] = {
+    "type": "string",
+    "description": "A compact JWE (RFC 7516): RSA-OAEP-256 with A256GCM. A request is encrypted for a key of "
+    "`/.well-known/jwks.json`, named by `kid`, and names its sender (`sub`). An answer is encrypted for the key "
+    "that the token is bound to (`cnf.jwk`); inside is what the answer would be in JSON.",
+    "pattern": r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+){4}$",
+    "maxLength": 200_000,
+}
 SCHEMAS = "#/components/schemas/"
 EXAMPLES = "#/components/examples/"
 
 Documentation = dict[str, Any]
 
 _DESCRIPTIONS = {
-    400: "The body is not JSON, or the cursor is none of this service's.",
+    400: "The body is not JSON, an encrypted one does not open, or the cursor is none of this service's.",
     401: "No valid token: the same answer for every cause.",
-    403: "The token lacks the permission.",
+    403: "The token lacks the permission, or an encrypted message names another sender.",
     404: "There is no such resource, or it is not yours.",
+    406: "An encrypted answer is asked for and cannot be given, or the content is given in no other.",
     409: "It cannot be done as things stand; `type` says why.",
     413: "The body is larger than the service takes.",
-    415: "The body is not sent as plain `application/json`.",
+    415: "The body is not sent as plain `application/json` (or, where it may come encrypted, `application/jose`).",
     422: "It cannot be taken as it is; `errors` names every member that is wrong.",
     429: "More at once than is allowed: wait as long as Retry-After says.",
     503: "Not now: the database is away, or the service is shutting down. Repeat the request.",
@@ -53,6 +65,7 @@ _PROBLEMS: dict[int, tuple[str, str, Documentation]] = {
     401: (UNAUTHENTICATED.kind, UNAUTHENTICATED.detail, {"instance": "/v1/tasks"}),
     403: ("permission-missing", "The token lacks the permission submit_task.", {}),
     404: (NOT_FOUND.kind, NOT_FOUND.detail, {}),
+    406: ("no-answer-key", "Nothing can be encrypted for you: the token is bound to no public key (cnf.jwk).", {}),
     409: ("already-over", "The task is Completed already.", {"task_id": "019dafb4-9c71-7c4e-8d0b-6a1f2e3d4c5b"}),
     413: ("body-too-large", "The body is larger than 1048576 bytes.", {}),
     415: ("unsupported-media-type", "Send the body as Content-Type: application/json.", {}),
@@ -120,12 +133,14 @@ def header_components() -> dict[str, Documentation]:
     return _ON_EVERY_ANSWER
 
 
-def takes(model: type[BaseModel], examples: str, *, required: bool = True) -> Documentation:
-    """A JSON body, with those of components/examples whose names begin with `examples`.
+def takes(model: type[BaseModel], examples: str, *, required: bool = True, encrypted: bool = False) -> Documentation:
+    """A JSON body, with those of components/examples whose names begin with `examples`; it may come encrypted.
 
     The examples are filled in when the document is asked for: their times are those of that moment.
     """
-    content = {JSON: {"schema": ref(model), "x-examples-from": examples}}
+    content: Documentation = {JSON: {"schema": ref(model), "x-examples-from": examples}}
+    if encrypted:
+        content[JOSE] = {"schema": {"$ref": SCHEMAS + ENVELOPE}, "x-examples-from": ENVELOPES}
     return {"requestBody": {"required": required, "content": content}}
 
 

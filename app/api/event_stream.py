@@ -38,30 +38,36 @@ _COMMENTS = {
 }
 
 Events = AsyncGenerator[Item | Mark, None]
+Seal = Callable[[bytes], bytes]
 
 
-def event_text(item: Item) -> bytes:
-    """One message as an event. A line break inside the message begins a new `data:` line, which clients join again.
+def event_text(item: Item, seal: Seal | None = None) -> bytes:
+    """One message as an event, its data encrypted by `seal`.
+
+    A line break inside the message begins a new `data:` line, which clients join again.
 
     A carriage return ends a line too, so one that stands between members of a submitted message becomes a line feed.
     """
-    data = item_json(item).replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\ndata: ")
+    text = item_json(item) if seal is None else seal(item_json(item).encode()).decode()
+    data = text.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\ndata: ")
     return f"id: {item.sequence}\nevent: {item.name}\ndata: {data}\n\n".encode()
 
 
-async def _chunks(events: Events) -> AsyncIterator[bytes]:
+async def _chunks(events: Events, seal: Seal | None) -> AsyncIterator[bytes]:
     yield _PREAMBLE
     async for event in events:
-        text = _COMMENTS[event] if isinstance(event, Mark) else event_text(event)
+        text = _COMMENTS[event] if isinstance(event, Mark) else event_text(event, seal)
         for start in range(0, len(text), SLICE):
             yield text[start : start + SLICE]
 
 
 class EventStream(StreamingResponse):
-    """The answer. `ended` is called once when it is over, however it came to its end."""
+    """The answer. `ended` is called once when it is over, however it came to its end; `seal` encrypts what is told."""
 
-    def __init__(self, events: Events, *, ended: Callable[[], None], stall_s: float = STALL_S) -> None:
-        super().__init__(_chunks(events), headers=_HEADERS)
+    def __init__(
+        self, events: Events, *, ended: Callable[[], None], stall_s: float = STALL_S, seal: Seal | None = None
+    ) -> None:
+        super().__init__(_chunks(events, seal), headers=_HEADERS)
         self._events = events
         self._ended = ended
         self._stall_s = stall_s

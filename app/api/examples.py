@@ -14,6 +14,7 @@ SUBMIT = "submit."
 BATCH = "batch."
 ACKNOWLEDGE = "acknowledge."
 RETRY = "retry."
+ENVELOPES = "envelope."
 REVOKE = "revoke."
 CLAIM, PROGRESS, COMPLETED, FAILED = "claim.", "progress.", "completed.", "failed."
 REDELIVER = "redeliver."
@@ -28,6 +29,11 @@ DEADLINE_AHEAD = timedelta(days=1)
 
 Example = dict[str, Any]
 
+_ENVELOPE = (
+    "eyJhbGciOiJSU0EtT0FFUC0yNTYiLCJlbmMiOiJBMjU2R0NNIiwia2lkIjoi4oCmIiwic3ViIjoiYWxpY2UifQ."
+    "ZW5jcnlwdGVkIGtleQ.dmVjdG9yIG9mIDEy.Y2lwaGVydGV4dA.dGFnIG9mIHNpeHRlZW4_"
+)
+
 
 def components(kinds: Iterable[TaskType], now: datetime | None) -> dict[str, Example]:
     """Every example as components/examples has it, for the time `now` (UTC), or timeless."""
@@ -38,6 +44,7 @@ def components(kinds: Iterable[TaskType], now: datetime | None) -> dict[str, Exa
         "value": {"messages": [example["value"] for example in list(submissions.values())[:2]]},
     }
     examples[ACKNOWLEDGE + "first"] = {"summary": "The first message has been received", "value": {"sequence": 1}}
+    examples[ENVELOPES + "compact"] = {"summary": "The form of a compact JWE (docs/encryption.md)", "value": _ENVELOPE}
     examples[RETRY + "as-it-was"] = {"summary": "The same once more", "value": {}}
     examples[RETRY + "sooner"] = {
         "summary": "With another priority and more time",

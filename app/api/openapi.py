@@ -120,11 +120,14 @@ def _apply_policy(operation: Document, method: str, path: str) -> None:
         operation["security"] = [{SECURITY_SCHEME: []}]
         kind = "permission" if isinstance(policy, Permission) else "role"
         operation["description"] += f"\n\nNeeds the {kind} `{policy}`."
-        for status in (401, 403, 429, 503):
+        for status in (401, 403, 406, 429, 503):
             operation["responses"].setdefault(str(status), documented.problem(status))
+        operation["responses"].setdefault("422", documented.problem(422))
         for status, response in operation["responses"].items():
             if status != "401":
                 response.setdefault("headers", {}).update(documented.RATE_HEADERS)
+            if documented.JSON in response.get("content", {}):
+                response["content"][documented.JOSE] = {"schema": {"$ref": documented.SCHEMAS + documented.ENVELOPE}}
     operation["responses"] = dict(sorted(operation["responses"].items()))
 
 
@@ -163,6 +166,7 @@ def _schemas(kinds: list[TaskType]) -> Document:
     specification = schemas["TaskSpecification"]["properties"]
     specification["type"]["examples"] = [kind.name for kind in kinds]
     specification["parameters"]["anyOf"] = [_parameters(kind, schemas) for kind in kinds]
+    schemas[documented.ENVELOPE] = documented.ENVELOPE_SCHEMA
     return dict(sorted(schemas.items()))
 
 

@@ -67,6 +67,7 @@ POLICIES: dict[tuple[str, str], Policy] = {
     ("GET", "/livez"): PUBLIC,
     ("GET", "/readyz"): PUBLIC,
     ("GET", "/metrics"): METRICS,
+    ("GET", "/.well-known/jwks.json"): PUBLIC,
     ("GET", "/openapi.json"): DOCUMENTS,
     ("GET", "/docs"): DOCUMENTS,
     ("GET", "/docs/assets/{name}"): DOCUMENTS,

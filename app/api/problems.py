@@ -6,7 +6,7 @@ A problem tells what the client can mend, and nothing of the inside: no exceptio
 import itertools
 import logging
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -16,12 +16,15 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
+from app.api.envelope_problems import ENVELOPE_PROBLEMS, INVALID_MESSAGE
+from app.api.problem import MEDIA_TYPE, TITLES, Problem
 from app.delivery.acknowledgements import NotYetSent
 from app.delivery.places import TooManyStreams
 from app.execution.cancellation import AlreadyOver
 from app.execution.outside import LeaseLost, NoSuchExecution
-from app.protocol.problems import MemberError, as_json, member_error
+from app.protocol.problems import MemberError, member_error
 from app.protocol.strict_json import ForbiddenJson, NotJson
+from app.security.envelopes.errors import ContentUnavailable, InvalidEnvelope, WrongSender
 from app.security.errors import InvalidToken, RateLimited
 from app.storage.errors import DuplicateMessage, StorageUnavailable
 from app.storage.revocations import TooManyRevocations
@@ -32,68 +35,27 @@ from app.submission.retry import NotFailed
 logger = logging.getLogger("app.api")
 security_logger = logging.getLogger("app.security")
 
-MEDIA_TYPE = "application/problem+json"
+__all__ = [
+    "KNOWN",
+    "MEDIA_TYPE",
+    "NOT_FOUND",
+    "TITLES",
+    "UNAUTHENTICATED",
+    "Problem",
+    "note_refusal",
+    "problem_of",
+    "problem_response",
+]
+
 RETRY_AFTER_S = "1"
 STREAMS_RETRY_AFTER_S = "5"
 
 _process = secrets.token_hex(6)
 _numbers = itertools.count(1)
 
-TITLES = {
-    400: "Malformed request",
-    401: "Authentication required",
-    403: "Permission missing",
-    404: "Not found",
-    405: "Method not allowed",
-    408: "Too slow",
-    409: "Conflict",
-    413: "Body too large",
-    415: "Unsupported media type",
-    422: "Not acceptable",
-    429: "Too many requests",
-    431: "Head too large",
-    500: "Internal error",
-    503: "Temporarily unavailable",
-}
-
-
-class Problem(Exception):
-    """An error to be answered. `kind` completes the problem's type: a short name that clients may switch on."""
-
-    def __init__(
-        self,
-        status: int,
-        kind: str,
-        detail: str,
-        *,
-        errors: Sequence[MemberError] = (),
-        headers: Mapping[str, str] | None = None,
-        members: Mapping[str, Any] | None = None,
-    ) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.kind = kind
-        self.detail = detail
-        self.errors = errors
-        self.headers = dict(headers or {})
-        self.members = dict(members or {})
-
-    def as_dict(self, instance: str) -> dict[str, Any]:
-        """The problem's members (RFC 9457, section 3)."""
-        body: dict[str, Any] = {
-            "type": f"urn:task-executor:problem:{self.kind}",
-            "title": TITLES.get(self.status, "Error"),
-            "status": self.status,
-            "detail": self.detail,
-            "instance": instance,
-            **self.members,
-        }
-        if self.errors:
-            body["errors"] = as_json(self.errors)
-        return body
-
-
+_TOLD_NOWHERE_ELSE = (InvalidToken, InvalidEnvelope, WrongSender)
 _REFUSALS = {401: "there is not exactly one bearer token", 403: "the token lacks the permission or the role"}
+
 UNAUTHENTICATED = Problem(
     401,
     "invalid-token",
@@ -199,6 +161,7 @@ def _gone(_error: ClientDisconnect) -> Problem:
 
 
 _TABLE: dict[type[Exception], Callable[[Any], Problem]] = {
+    **ENVELOPE_PROBLEMS,
     Problem: lambda error: error,
     InvalidToken: lambda _error: UNAUTHENTICATED,
     NotJson: lambda error: Problem(400, "not-json", _sentence(error)),
@@ -235,16 +198,13 @@ def problem_of(error: Exception) -> Problem:
 def problem_response(error: Exception, path: str) -> Response:
     """The answer to an exception. `instance` is the request's id, which the log has too.
 
-    A refused token's is the path instead: one and the same body for every cause.
+    That of a refused token or envelope is the path instead: one and the same body for every cause.
     """
     problem = problem_of(error)
-    if problem.status in _REFUSALS:
-        # The causes are fixed sentences: nothing of the token, or of the request's body, is in them.
-        cause = str(error) if isinstance(error, InvalidToken) else _REFUSALS[problem.status]
-        security_logger.warning("refused", extra={"status": problem.status, "cause": cause, "path": path})
+    note_refusal(error, problem, path)
     instance = (
         path
-        if problem.status == HTTPStatus.UNAUTHORIZED
+        if problem is UNAUTHENTICATED or problem is INVALID_MESSAGE
         else f"urn:task-executor:request:{_process}-{next(_numbers):x}"
     )
     if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -252,6 +212,18 @@ def problem_response(error: Exception, path: str) -> Response:
     body = problem.as_dict(instance)
     headers = {**problem.headers, "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
     return Response(orjson.dumps(body), problem.status, headers, media_type=MEDIA_TYPE)
+
+
+def note_refusal(error: Exception, problem: Problem, path: str) -> None:
+    """Tells the security log why a caller or its message was refused, and the log what an operator has to mend.
+
+    The causes are fixed sentences: nothing of the token, or of the request's body, is in them.
+    """
+    cause = str(error) if isinstance(error, _TOLD_NOWHERE_ELSE) else _REFUSALS.get(problem.status)
+    if cause is not None:
+        security_logger.warning("refused", extra={"status": problem.status, "cause": cause, "path": path})
+    if isinstance(error, ContentUnavailable):
+        logger.error("%s", error)
 
 
 def _sentence(error: Exception) -> str:

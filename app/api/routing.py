@@ -4,7 +4,7 @@ FastAPI's machinery costs about 150 microseconds a request, most of it in resolv
 documented by FastAPI like any other, but answered by calling its endpoint: `async (Request) -> Response`.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from fastapi.routing import APIRoute
@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from app.api.encrypted_answers import answered, note_recipient
 from app.api.policies import Open, Policy, authenticate, check_permission, methods_of, opened, policy_of
 from app.api.problems import Problem
 from app.api.rate_headers import SUBJECT
@@ -55,12 +56,22 @@ class PolicedRoute(APIRoute):
         scope[SUBJECT] = principal.subject
         await service.calls.take(principal.subject)
         check_permission(principal, policy)
+        note_recipient(scope, principal)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A method that the path does not have is answered before anyone is asked for a token."""
         self.check_method(scope["method"])
         await self.admit(scope)
         await super().handle(scope, receive, send)
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """FastAPI's handler, whose answer is encrypted where that was asked for."""
+        handle = super().get_route_handler()
+
+        async def handle_and_seal(request: Request) -> Response:
+            return answered(request.scope, await handle(request))
+
+        return handle_and_seal
 
     def check_method(self, method: str) -> None:
         """Raises the 405 problem, which names the methods of all routes of this path (RFC 9110, section 10.2.1)."""
@@ -82,7 +93,7 @@ class SlimRoute(PolicedRoute):
         self.check_method(scope["method"])
         await self.admit(scope)
         endpoint: Callable[[Request], Awaitable[Response]] = self.endpoint
-        return await endpoint(Request(scope, receive, send))
+        return answered(scope, await endpoint(Request(scope, receive, send)))
 
 
 async def _caller(scope: Scope, service: Service) -> Principal:

@@ -5,13 +5,14 @@ tests hold the two together. Members that may be absent have a default, members 
 """
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from app.api import webhook_schemas
 from app.api.control_schemas import Explanation, NodePage, NodeState, PausedTypePage, PausedTypeState
 from app.api.delivery_schemas import Acknowledged, Acknowledgement, RetryOverrides
+from app.api.documented import ENVELOPE, SCHEMAS
 from app.api.execution_schemas import EXECUTION_ANSWERS, EXECUTION_REQUESTS
 from app.api.security_schemas import RevocationEntry, RevocationPage, RevocationRequest
 from app.api.status_schemas import VECTOR, ProblemMember, TaskPage, TaskStatus, TaskWarning, Vector
@@ -30,7 +31,9 @@ class HistoryItem(BaseModel):
     recipient: Party
     recorded_at: datetime
     status: State = Field(description="The task's state after the message.")
-    message: dict[str, Any] = Field(description="The message, exactly as it was sent.")
+    message: dict[str, Any] | str = Field(
+        description="The message, exactly as it was sent; a string where it came encrypted."
+    )
     previous_hash: str = Field(description="Hash of the item before; 64 zeros for the first.")
     hash: str = Field(description="SHA-256 over the item before and this one's own members, in hexadecimal.")
 
@@ -76,12 +79,15 @@ class Problem(BaseModel):
     last_sequence: int | None = Field(default=None, description="Sequence of that task's last message.")
 
 
+EncryptedMessage = Annotated[str, WithJsonSchema({"$ref": SCHEMAS + ENVELOPE})]
+
+
 class Batch(BaseModel):
     """Many submit_task messages in one call."""
 
     model_config = ConfigDict(extra="forbid")
 
-    messages: list[SubmitTask] = Field(min_length=1, max_length=1000)
+    messages: list[SubmitTask | EncryptedMessage] = Field(min_length=1, max_length=1000)
 
 
 class Taken(BaseModel):
@@ -155,6 +161,23 @@ class ResourcesAnswer(Totals):
     nodes: list[NodeResources]
 
 
+class PublicKey(BaseModel):
+    """A public RSA key (RFC 7517; RFC 7518, section 6.3)."""
+
+    kty: Literal["RSA"]
+    use: Literal["enc", "sig"]
+    alg: Literal["RSA-OAEP-256", "RS256"]
+    kid: str = Field(description="Names the key: the header of a JWE must have it.")
+    n: str
+    e: str
+
+
+class KeySet(BaseModel):
+    """The service's public keys."""
+
+    keys: list[PublicKey]
+
+
 class Live(BaseModel):
     """The process answers."""
 
@@ -187,6 +210,7 @@ ANSWERS: tuple[type[BaseModel], ...] = (
     PausedTypeState,
     PausedTypePage,
     *webhook_schemas.ANSWERS,
+    KeySet,
     Live,
     Ready,
     *EXECUTION_ANSWERS,

@@ -15,6 +15,8 @@ from app.execution.outside import OutsideExecutors
 from app.execution.pausing import Pausing
 from app.resources.manager import ResourceManager
 from app.security.address_limits import AddressLimits
+from app.security.envelopes.contents import Contents
+from app.security.published import PublishedKeys
 from app.security.rate_limits import SubjectLimits
 from app.security.token_keys import TokenKeys
 from app.security.tokens import TokenVerifier
@@ -25,6 +27,7 @@ from app.storage.nodes import Nodes
 from app.storage.queries import Queries, StatusReader
 from app.storage.readiness import Readiness
 from app.storage.revocations import Revocations
+from app.submission.encrypted import EncryptedSubmission
 from app.submission.handler import SubmissionHandler
 from app.submission.retry import Retry
 from app.task_types.registry import Registry
@@ -45,6 +48,9 @@ class Service:
     calls: SubjectLimits
     revocations: Revocations
     submission: SubmissionHandler
+    encrypted: EncryptedSubmission
+    published: PublishedKeys
+    contents: Contents
     reader: StatusReader
     queries: Queries
     readiness: Readiness

@@ -13,6 +13,7 @@ from app.execution.periodic import Periodic
 from app.outbound.client import OutboundClient
 from app.security.sealing import Sealer
 from app.settings import Settings
+from app.submission.callbacks import Callbacks
 from app.telemetry.metrics import Metrics
 
 
@@ -35,6 +36,7 @@ class Delivery:
         self.acknowledgements = Acknowledgements(
             storage.leases, storage.journal, storage.queries, storage.reader, execution.dispatcher.acknowledge
         )
+        self.callbacks = Callbacks(client.rules, sealer, storage.delivery_log.sealed_secret)
         self.webhooks = Webhooks(settings.outbound, storage, self.acknowledgements, client, sealer, metrics)
 
     def start(self, stack: AsyncExitStack) -> None:

@@ -3,6 +3,7 @@
 import time
 from contextlib import AsyncExitStack
 
+from app.bootstrap.security import Security
 from app.bootstrap.storage import Storage
 from app.execution.backends.asyncio_ import AsyncioBackend
 from app.execution.backends.backend import Backend
@@ -30,7 +31,13 @@ class Execution:
     """The Resource Manager, the dispatcher, the runner with its backends, and their upkeep."""
 
     def __init__(
-        self, settings: Settings, registry: Registry, storage: Storage, metrics: Metrics, capacity: Resources
+        self,
+        settings: Settings,
+        registry: Registry,
+        storage: Storage,
+        security: Security,
+        metrics: Metrics,
+        capacity: Resources,
     ) -> None:
         self._lease_s = settings.execution.lease_s
         self.manager = ResourceManager(capacity.amounts())
@@ -44,6 +51,7 @@ class Execution:
             released=self.dispatcher.released,
             observe=metrics.attempt_ended,
             discarded=metrics.outcome_discarded,
+            contents=security.contents,
         )
         self.deadlines = DeadlineWatch(self.dispatcher, self.manager, recorder, storage.leases, storage.journal)
         self.pausing = Pausing(storage.controls, self.dispatcher, grace_s=settings.execution.drain_s)

@@ -1,7 +1,6 @@
 """The whole service: every room built, wired to the others, started, and taken down in the reverse order."""
 
 import logging
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
@@ -15,24 +14,19 @@ from app.bootstrap.limits import Limits
 from app.bootstrap.outbound import outbound_client
 from app.bootstrap.security import Security, sealer_of
 from app.bootstrap.storage import Storage, open_database
+from app.bootstrap.submission import Submission
 from app.execution.cancellation import Cancellation
 from app.execution.draining import drain
 from app.execution.holding import queue_age_s
 from app.execution.periodic import Periodic
 from app.protocol.history import Item
-from app.protocol.messages import RetryPolicy
 from app.protocol.resources import Amounts
 from app.protocol.task import Task
-from app.resources.request import request_of
 from app.settings import FaultSettings, Settings
 from app.storage.errors import StorageUnavailable
 from app.storage.listen import News
 from app.storage.readiness import Readiness
-from app.submission.callbacks import Callbacks
-from app.submission.handler import SubmissionHandler
-from app.submission.outlook import Outlook
-from app.submission.retry import Retry
-from app.task_types.registry import Registry, load
+from app.task_types.registry import load
 from app.telemetry.metrics import Metrics, Observation
 from app.telemetry.task_events import TaskObserver
 
@@ -58,13 +52,12 @@ async def running_service(settings: Settings, metrics: Metrics) -> AsyncIterator
         sealer = sealer_of(settings)
         await security.load(stack)
         capacity = capacity_of(settings.execution)
-        storage = Storage(await open_database(settings.storage, stack), settings, metrics)
-        execution = Execution(settings, registry, storage, metrics, capacity)
+        storage = Storage(await open_database(settings.storage, stack), settings, metrics, security.contents.kids)
+        execution = Execution(settings, registry, storage, security, metrics, capacity)
         revocations = await security.follow(storage.database)
         delivery = Delivery(settings, storage, execution, outbound, sealer, metrics)
         runtime = Runtime(settings, storage, execution, delivery, security, metrics)
-        callbacks = Callbacks(outbound.rules, sealer, storage.delivery_log.sealed_secret)
-        submission = _submission(settings, registry, storage, execution, callbacks)
+        submission = Submission(settings.execution, registry, storage, execution, security, delivery.callbacks)
         limits = Limits(settings.security, storage)
         await runtime.start(stack)
         stack.push_async_callback(limits.calls.close)
@@ -75,14 +68,15 @@ async def running_service(settings: Settings, metrics: Metrics) -> AsyncIterator
             addresses=limits.addresses,
             calls=limits.calls,
             revocations=revocations,
-            submission=submission,
+            submission=submission.handler,
+            encrypted=submission.encrypted,
+            published=security.published,
+            contents=security.contents,
             reader=storage.reader,
             queries=storage.queries,
             readiness=Readiness(storage.database, storage.journal),
-            cancellation=Cancellation(
-                execution.dispatcher, storage.leases, storage.journal, storage.reader, tell=runtime.news.tell
-            ),
-            retry=Retry(submission),
+            cancellation=runtime.cancellation,
+            retry=submission.retry,
             acknowledgements=delivery.acknowledgements,
             follower=delivery.follower,
             streams=delivery.streams,
@@ -129,6 +123,9 @@ class Runtime:
         self._security = security
         self._observer = TaskObserver(metrics)
         self.news = News(storage.database, self._heard)
+        self.cancellation = Cancellation(
+            execution.dispatcher, storage.leases, storage.journal, storage.reader, tell=self.news.tell
+        )
         storage.journal.on_commit(self._committed)
         metrics.observe_with(self._observe)
 
@@ -204,25 +201,6 @@ class Runtime:
             allocated=_units(manager.allocated),
             capacity=_units(manager.capacity),
         )
-
-
-def _submission(
-    settings: Settings, registry: Registry, storage: Storage, execution: Execution, callbacks: Callbacks
-) -> SubmissionHandler:
-    manager, dispatcher = execution.manager, execution.dispatcher
-    return SubmissionHandler(
-        storage.journal,
-        storage.queries,
-        registry,
-        dispatcher,
-        outlook=Outlook(
-            capacity=lambda: manager.capacity,
-            starts_at_once=dispatcher.starts_at_once,
-            expected_end=lambda task: manager.soonest_end(request_of(task), time.time()),
-        ),
-        retry=RetryPolicy(initial_s=settings.execution.backoff_initial_s, max_s=settings.execution.backoff_max_s),
-        callbacks=callbacks,
-    )
 
 
 def _arm(faults: FaultSettings) -> None:

@@ -1,4 +1,4 @@
-"""The security of a service: who may call."""
+"""The security of a service: who may call, and what opens what comes encrypted."""
 
 import time
 from collections.abc import Sequence
@@ -6,9 +6,13 @@ from contextlib import AsyncExitStack
 
 from app.execution.periodic import Periodic
 from app.security.claims import ClaimRules
+from app.security.envelopes.contents import Contents
+from app.security.envelopes.key_ring import KeyRing
+from app.security.envelopes.opener import Opener
 from app.security.issuer_keys import IssuerKeys
 from app.security.keys import KeySet
 from app.security.local_keys import LocalKeys
+from app.security.published import PublishedKeys
 from app.security.revoked import Revoked, RevokedTokens
 from app.security.sealing import FILE_NAME as SEALING_KEYS
 from app.security.sealing import Sealer, sealer_from
@@ -28,7 +32,7 @@ def sealer_of(settings: Settings) -> Sealer:
 
 
 class Security:
-    """What tells whose a token is, and what keeps its keys up to date."""
+    """What tells whose a token is, what opens encrypted messages, and what keeps the keys of both up to date."""
 
     def __init__(self, settings: Settings) -> None:
         security = settings.security
@@ -42,11 +46,19 @@ class Security:
         self._revocations: list[Periodic] = []
         local = LocalKeys(settings.storage.data_dir, security.jwt_keys_file, security.jwt_secret, url is not None)
         self.token_keys = TokenKeys(self.verifier, local, None if url is None else IssuerKeys(url))
+        self.ring = KeyRing(
+            security.encryption_keys_dir or settings.storage.data_dir / "encryption-keys", security.encryption_overlap_s
+        )
+        self.published = PublishedKeys(self.ring, settings.storage.data_dir)
+        self.opener = Opener(self.ring)
+        self.contents = Contents(self.ring, self.opener)
 
     async def load(self, stack: AsyncExitStack) -> None:
         """Reads the keys, and registers the end of what reads them. Raises KeyConfigurationError."""
         stack.push_async_callback(self.token_keys.close)
         await self.token_keys.load()
+        stack.callback(self.opener.close)
+        self.ring.load()
 
     async def follow(self, database: Database) -> Revocations:
         """Reads the list of revocations, and from now on whenever it has changed. Raises StorageUnavailable."""
@@ -63,4 +75,5 @@ class Security:
         """What has to be repeated."""
         look = Periodic("token keys' files", LOOK_S, self.token_keys.look)
         refresh = Periodic("issuer's token keys", self._refresh_s, self.token_keys.refresh, at_once=False)
-        return [look, *([refresh] if self._has_issuer else ()), *self._revocations]
+        ring = Periodic("encryption keys", LOOK_S, self.opener.refresh, at_once=False)
+        return [look, *([refresh] if self._has_issuer else ()), *self._revocations, ring]

@@ -1,6 +1,7 @@
 """The storage of a service: its database, checked, and everything that reads and writes it."""
 
 import secrets
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
@@ -50,9 +51,11 @@ async def open_database(storage: StorageSettings, stack: AsyncExitStack) -> Open
 
 
 class Storage:
-    """What stands on the database."""
+    """What stands on the database. `kids` are the encryption keys that this node has."""
 
-    def __init__(self, opened: OpenDatabase, settings: Settings, metrics: Metrics) -> None:
+    def __init__(
+        self, opened: OpenDatabase, settings: Settings, metrics: Metrics, kids: Callable[[], Sequence[str]]
+    ) -> None:
         lease_s = settings.execution.lease_s
         self._retention = timedelta(days=settings.storage.retention_days)
         self.database = database = opened.database
@@ -69,7 +72,7 @@ class Storage:
         self.nodes = Nodes(database, node_id=opened.node_id, lease_s=lease_s)
         self.rates = RateLevels(database)
         self.outside_leases = OutsideLeases(database, lease_s=lease_s)
-        self.leases = Leases(database, node_id=opened.node_id, lease_s=lease_s)
+        self.leases = Leases(database, node_id=opened.node_id, lease_s=lease_s, kids=kids)
 
     def close_with(self, stack: AsyncExitStack) -> None:
         """Registers the end of what holds connections of its own."""

@@ -160,7 +160,8 @@ class Dispatcher:
             await self._leases.give_back(strange)
 
     def _can_hold(self, task: Task) -> bool:
-        return not self._paused and task.type in self._claimer.types and task.task_id not in self.holdings
+        served = not self._paused and task.type in self._claimer.types and self._leases.can_open(task)
+        return served and task.task_id not in self.holdings
 
     # -- resources ----------------------------------------------------------------------------------
 

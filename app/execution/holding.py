@@ -74,6 +74,11 @@ def queue_age_s(holdings: Iterable[Holding], now: datetime) -> float:
 
 
 def parameters_of(task: Task) -> dict[str, Any]:
-    """The parameters in the task's submission."""
-    parameters: dict[str, Any] = json.loads(task.submission)["body"]["task_specification"].get("parameters", {})
+    """The parameters in the task's submission; none of one that came encrypted, which is opened when it runs."""
+    return {} if task.encryption_json is not None else parameters_in(task.submission)
+
+
+def parameters_in(submission: str) -> dict[str, Any]:
+    """The parameters in the text of a submit_task message."""
+    parameters: dict[str, Any] = json.loads(submission)["body"]["task_specification"].get("parameters", {})
     return parameters

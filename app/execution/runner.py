@@ -10,18 +10,21 @@ import logging
 import random
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import assert_never
+from typing import Any, assert_never
 
 from app.execution.backends.backend import Attempt, Backend, Outcome, Usage
 from app.execution.holding import Holding, Recorder, Step
 from app.execution.progress import ProgressPump
 from app.execution.retry import Complete, Decision, GiveUp, HandBack, RetryAt, decide
+from app.execution.sealing import UNREADABLE, open_content
 from app.fault_points import reached
 from app.protocol.reasons import Reason
 from app.protocol.resources import resources_of
 from app.protocol.states import State
 from app.protocol.task import Task
 from app.resources.request import Grant
+from app.security.envelopes.contents import Contents
+from app.security.envelopes.errors import ContentUnavailable
 from app.storage.errors import Conflict
 
 logger = logging.getLogger("app.execution")
@@ -33,6 +36,7 @@ class Runner:
     """Runs attempts. `released` is called once for each grant, as soon as nothing of the attempt runs any more.
 
     `discarded` hears of outcomes ("succeeded", "failed", "stopped", "nothing") that came after the lease was lost.
+    `contents` opens what came encrypted; a node that takes no encrypted messages can do without.
     """
 
     def __init__(
@@ -44,9 +48,11 @@ class Runner:
         released: Callable[[Holding], None],
         observe: ObserveAttempt,
         discarded: Callable[[str], None],
+        contents: Contents | None = None,
     ) -> None:
         self._recorder = recorder
         self._backends = backends
+        self._contents = contents
         self._node_id = node_id
         self._released = released
         self._observe = observe
@@ -100,6 +106,18 @@ class Runner:
             )
 
     async def _execute(self, holding: Holding, grant: Grant, pump: ProgressPump) -> Outcome:
+        if holding.task.encryption_json is None:
+            return await self._attempt(holding, grant, holding.parameters, pump)
+        assert self._contents is not None, "no encrypted message was ever taken"
+        try:
+            sealed = await open_content(self._contents, holding.task)
+        except ContentUnavailable as error:
+            logger.error("%s", error, extra={"task_id": holding.task.task_id})  # noqa: TRY400 - the sentence says it all
+            return UNREADABLE
+        pump.seal_by(sealed.details)
+        return sealed.outcome(await self._attempt(holding, grant, sealed.parameters, pump))
+
+    async def _attempt(self, holding: Holding, grant: Grant, parameters: dict[str, Any], pump: ProgressPump) -> Outcome:
         task, kind = holding.task, holding.kind
         begin = asyncio.get_running_loop().time()
         limit_s, limit_reason = time_limit(task, datetime.now(UTC))
@@ -108,12 +126,13 @@ class Runner:
             message_id=task.message_id,
             number=task.attempt,
             kind=kind,
-            parameters=holding.parameters,
+            parameters=parameters,
             allocation=resources_of(grant.amounts),
             deadline=datetime.now(UTC) + timedelta(seconds=limit_s),
             on_progress=pump.report,
             stop=holding.stop,
             gpu_ids=tuple(str(device) for device in grant.gpu_devices),
+            confidential=task.encryption_json is not None,
         )
         timer = asyncio.get_running_loop().call_later(limit_s, holding.stop.set, limit_reason)
         try:

@@ -36,6 +36,14 @@ class SecuritySettings(Section):
         "Where it is not set, `sealing-keys` in the data directory. Services that share a database need the same.",
     )
     jwt_max_lifetime_s: int = Field(default=86_400, ge=60, description="Longest lifetime of a token, in seconds.")
+    encryption_keys_dir: Path | None = Field(
+        default=None,
+        description="Directory of the RSA keys for encrypted messages, the same for all services on one database. "
+        "Where it is not set, `encryption-keys` in the data directory.",
+    )
+    encryption_overlap_s: float = Field(
+        default=604_800, ge=0, description="Seconds for which a retired key still opens messages."
+    )
     rate_limit: str = Field(
         default="6000/minute",
         description="How often one submitter may call, over all services on one database: a number and a unit (second, "

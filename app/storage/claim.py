@@ -4,7 +4,8 @@ A lease is held by a node (`lease_owner`) until `lease_expires_at` on the databa
 raises the task's version, so that whatever the former holder still writes is refused by the journal.
 """
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -22,16 +23,21 @@ FROM picked
 WHERE t.task_id = picked.task_id
 RETURNING {", ".join("t." + name for name in COLUMNS.split(", "))}"""
 
+# What came encrypted can be run where its key is: nodes that do not share all keys leave each other's tasks alone.
+_OPENS = "(encryption IS NULL OR encryption->>'kid' = ANY($6))"
+
 # SKIP LOCKED: several nodes claim at once and none waits for another. The two CTEs are one index each, so a
 # claim costs the same at any backlog. A task that is due again goes first: it has waited longest.
 _CLAIM = f"""
 WITH due AS (
     SELECT task_id FROM tasks
     WHERE state = 'Waiting' AND lease_owner IS NULL AND run_at <= clock_timestamp() AND type = ANY($4)
+        AND {_OPENS}
     ORDER BY run_at LIMIT $3 FOR UPDATE SKIP LOCKED
 ), queued AS (
     SELECT task_id FROM tasks
     WHERE state = 'ResourceAllocation' AND lease_owner IS NULL AND type = ANY($4) AND NOT (shape = ANY($5))
+        AND {_OPENS}
     ORDER BY priority, task_id LIMIT $3 FOR UPDATE SKIP LOCKED
 ), picked AS (
     SELECT task_id FROM due UNION ALL SELECT task_id FROM queued LIMIT $3
@@ -119,9 +125,15 @@ class Held(NamedTuple):
 
 
 class Leases:
-    """The leases of one node. One caller at a time for each method; `lease_s` in seconds."""
+    """The leases of one node. One caller at a time for each method; `lease_s` in seconds.
 
-    def __init__(self, database: Database, *, node_id: str, lease_s: float) -> None:
+    `kids` answers the names of the encryption keys that the node has.
+    """
+
+    def __init__(
+        self, database: Database, *, node_id: str, lease_s: float, kids: Callable[[], Sequence[str]] = tuple
+    ) -> None:
+        self._kids = kids
         self.node_id = node_id
         self.lease_s = lease_s
         self._claims = database.dedicated("claims")
@@ -132,8 +144,14 @@ class Leases:
 
         `blocked_shapes` are requests of which the node holds enough that it cannot grant.
         """
-        rows = await self._claims.fetch(_CLAIM, self.node_id, self.lease_s, limit, list(types), list(blocked_shapes))
+        rows = await self._claims.fetch(
+            _CLAIM, self.node_id, self.lease_s, limit, list(types), list(blocked_shapes), list(self._kids())
+        )
         return _tasks(rows)
+
+    def can_open(self, task: Task) -> bool:
+        """The task came in plain, or the node has the key to its content."""
+        return task.encryption_json is None or json.loads(task.encryption_json)["kid"] in self._kids()
 
     async def take_expired(self, limit: int, holding: Sequence[str] = ()) -> list[Task]:
         """Takes over tasks whose holder has let its lease run out.

@@ -5,6 +5,7 @@ A message is answered only after the commit: accepted and rejected tasks alike a
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -13,7 +14,7 @@ from typing import Any, Protocol
 from app.fault_points import reached
 from app.protocol import strict_json
 from app.protocol.messages import Header, RetryPolicy, SubmitTask
-from app.protocol.problems import MemberError, as_json
+from app.protocol.problems import MemberError
 from app.protocol.resources import Amounts
 from app.protocol.task import Task
 from app.storage.errors import DuplicateMessage, StorageUnavailable
@@ -25,11 +26,10 @@ from app.submission.idempotency import KeyReused, content_digest
 from app.submission.identifiers import new_task_id
 from app.submission.outlook import Outlook
 from app.submission.resource_validator import check_resources, resolve
-from app.submission.task_validator import Checked, check_task
+from app.submission.task_validator import check_task
+from app.submission.verdict import Verdict, rejected_task, validation_error
 from app.task_types.definition import TaskType
 from app.task_types.registry import Registry
-
-UNREADABLE_PRIORITY = 0
 
 
 class InvalidTask(Exception):
@@ -57,6 +57,19 @@ class Handover(Protocol):
         """A task was stored that nobody has reserved."""
 
 
+class Seal(Protocol):
+    """How the content of one message that came encrypted is kept (see encrypted.py)."""
+
+    def close(self, task: Task, content: Any, now: datetime, *, valid: bool) -> None:
+        """Seals the task's submission, takes its digest by `content`, and records SubmitTask as it was sent."""
+
+    def hide(self, error: dict[str, Any]) -> dict[str, Any]:
+        """An error that speaks of the content, for who may read it."""
+
+    async def is_same(self, known: Task, content: Any) -> bool:
+        """Whether a task that was accepted before has the same content."""
+
+
 @dataclass(frozen=True, slots=True)
 class Submission:
     """An answer: the task's status as it was committed, and whether it had been submitted before."""
@@ -66,14 +79,8 @@ class Submission:
     replayed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """A checked message (without its callback's secret): what it asks for, and what is wrong with it."""
-
-    value: Any
-    checked: Checked
-    requested: Amounts
-    errors: list[MemberError]
+SubmitOne = Callable[[Any, str], Awaitable[Submission | Exception]]
+"""What becomes of one message of a batch, from this submitter."""
 
 
 class SubmissionHandler:
@@ -109,50 +116,51 @@ class SubmissionHandler:
         return await self.submit_value(value, raw.decode(), submitter, idempotency_key)
 
     async def submit_value(
-        self, value: Any, text: str, submitter: str, idempotency_key: str | None = None
+        self, value: Any, text: str, submitter: str, idempotency_key: str | None = None, seal: Seal | None = None
     ) -> Submission:
         """As `submit`, for a message that has been parsed already; `text` is its exact text."""
         now = datetime.now(UTC)
         verdict = self.check(value, now)
         text = self._callbacks.kept_text(value, text)
         if verdict.errors or verdict.checked.message is None or verdict.checked.kind is None:
-            raise InvalidTask(verdict.errors, await self._keep_rejected(verdict, text, submitter, now))
+            raise InvalidTask(verdict.errors, await self._keep_rejected(verdict, text, submitter, now, seal))
         message = verdict.checked.message
         task = self._task(message, verdict.checked.kind, verdict.requested, text, submitter, now)
         if idempotency_key is not None:
             task.idempotency_key = idempotency_key
-        task.content_digest = content_digest(verdict.value["body"])
-        task.submit(now, valid=True)
-        task.accept(now, self._outlook.warning(task))
-        return await self._store(task, message.body.task_specification.parameters)
+        return await self._accept(task, verdict.value["body"], message, seal)
 
-    async def submit_again(self, verdict: Verdict, text: str, failed: Task, digest: bytes) -> Submission:
+    async def submit_again(
+        self, verdict: Verdict, text: str, failed: Task, content: Any, seal: Seal | None = None
+    ) -> Submission:
         """A new task in place of a failed one, from a message that `check` found nothing wrong with (see retry.py).
 
-        `digest` tells repetitions of one request from other requests. Raises KeyReused, StorageUnavailable.
+        `content` tells repetitions of one request from other requests. Raises KeyReused, StorageUnavailable.
         """
         message, kind = verdict.checked.message, verdict.checked.kind
         assert message is not None, "it has been checked"
         assert kind is not None, "it has been checked"
-        now = datetime.now(UTC)
-        task = self._task(message, kind, verdict.requested, text, failed.submitter, now)
-        task.retry_of, task.content_digest = failed.task_id, digest
+        task = self._task(message, kind, verdict.requested, text, failed.submitter, datetime.now(UTC))
+        task.retry_of = failed.task_id
         task.registration = await self._callbacks.with_secret_of(failed.task_id, task.registration)
-        task.submit(now, valid=True)
-        task.accept(now, self._outlook.warning(task))
-        return await self._store(task, message.body.task_specification.parameters)
+        return await self._accept(task, content, message, seal)
 
     async def dry_run(self, raw: bytes, submitter: str, idempotency_key: str | None = None) -> dict[str, Any]:
         """What `submit` would do with the message; nothing is kept. Raises as `submit` does."""
-        value = strict_json.parse(raw)
+        return await self.dry_run_value(strict_json.parse(raw), submitter, idempotency_key)
+
+    async def dry_run_value(
+        self, value: Any, submitter: str, idempotency_key: str | None = None, seal: Seal | None = None
+    ) -> dict[str, Any]:
+        """As `dry_run`, for a message that has been parsed already."""
         verdict = self.check(value, datetime.now(UTC))
         message, kind = verdict.checked.message, verdict.checked.kind
         if verdict.errors or message is None or kind is None:
             raise InvalidTask(verdict.errors, None)
         known = await self._queries.find_submission(submitter, idempotency_key or message.header.message_id)
-        if known is not None and known.content_digest != content_digest(verdict.value["body"]):
+        if known is not None and not await _is_same(known, verdict.value["body"], seal):
             raise KeyReused(known.task_id)
-        task = self._task(message, kind, verdict.requested, raw.decode(), submitter, datetime.now(UTC))
+        task = self._task(message, kind, verdict.requested, "", submitter, datetime.now(UTC))
         return prospect(task, known, self._outlook)
 
     def check(self, value: Any, now: datetime) -> Verdict:
@@ -167,24 +175,36 @@ class SubmissionHandler:
                 errors = errors + check_resources(requested, self._outlook.capacity())
         return Verdict(self._callbacks.covered(value), checked, requested, errors)
 
-    async def submit_batch(self, values: list[Any], submitter: str) -> list[Submission | Exception]:
-        """Each message on its own, in order; an outcome for each. They share commits.
+    async def submit_batch(
+        self, values: list[Any], submitter: str, one: SubmitOne | None = None
+    ) -> list[Submission | Exception]:
+        """Each message on its own, in order; an outcome for each, by `one` or as `outcome` says. They share commits.
 
         Raises StorageUnavailable where that is the outcome of every one.
         """
-        outcomes = await asyncio.gather(*(self._outcome(value, submitter) for value in values))
+        outcomes = await asyncio.gather(*((one or self.outcome)(value, submitter) for value in values))
         if all(isinstance(outcome, StorageUnavailable) for outcome in outcomes):
             raise StorageUnavailable("none of the messages could be stored")
         return list(outcomes)
 
-    async def _outcome(self, value: Any, submitter: str) -> Submission | Exception:
+    async def outcome(self, value: Any, submitter: str) -> Submission | Exception:
+        """What became of one message of a batch."""
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
         try:
             return await self.submit_value(value, text, submitter)
         except Exception as error:  # noqa: BLE001 - answered as this message's outcome
             return error
 
-    async def _store(self, task: Task, parameters: dict[str, Any]) -> Submission:
+    async def _accept(self, task: Task, content: Any, message: SubmitTask, seal: Seal | None) -> Submission:
+        if seal is None:
+            task.content_digest = content_digest(content)
+            task.submit(task.submitted_at, valid=True)
+        else:
+            seal.close(task, content, task.submitted_at, valid=True)
+        task.accept(task.submitted_at, self._outlook.warning(task))
+        return await self._store(task, message.body.task_specification.parameters, content, seal)
+
+    async def _store(self, task: Task, parameters: dict[str, Any], content: Any, seal: Seal | None) -> Submission:
         # The answer is the task as accepted; the handover may start it, which is then stored in the same commit.
         submission = Submission(task.task_id, task.status_json(), replayed=False)
         reserved = self._handover.reserve(task)
@@ -195,33 +215,43 @@ class SubmissionHandler:
         except DuplicateMessage:
             if reserved:
                 self._handover.withdraw(task)
-            return await self._replay(task)
+            return await self._replay(task, content, seal)
         except BaseException:
             # Not stored, or in doubt: if it was, its lease runs out and it is rescued.
             if reserved:
                 self._handover.withdraw(task)
             raise
         if reserved:
-            self._handover.deliver(task, parameters)
+            # What came encrypted is opened again when it runs, and lies nowhere in the open until then.
+            self._handover.deliver(task, parameters if seal is None else {})
         else:
             self._handover.announce(task)
         return submission
 
-    async def _replay(self, task: Task) -> Submission:
+    async def _replay(self, task: Task, content: Any, seal: Seal | None) -> Submission:
         known = await self._queries.find_submission(task.submitter, task.idempotency_key)
         if known is None:
             raise DuplicateMessage
-        if known.content_digest != task.content_digest:
+        if not await _is_same(known, content, seal):
             raise KeyReused(known.task_id)
         return Submission(known.task_id, known.status_json(), replayed=True)
 
-    async def _keep_rejected(self, verdict: Verdict, text: str, submitter: str, now: datetime) -> str | None:
+    async def _keep_rejected(
+        self, verdict: Verdict, text: str, submitter: str, now: datetime, seal: Seal | None
+    ) -> str | None:
         """Keeps a readable message as a Rejected task: one whose header is sound."""
         try:
             header = Header.model_validate(verdict.value["header"])
         except (ValueError, TypeError, KeyError):
             return None
-        task = _rejected(verdict, header, text, submitter, now)
+        task = rejected_task(verdict, header, text, submitter, now)
+        error = validation_error(verdict.errors)
+        if seal is None:
+            task.submit(now, valid=False)
+            task.reject(now, error)
+        else:
+            seal.close(task, verdict.value.get("body"), now, valid=False)
+            task.reject(now, seal.hide(error))
         await self._journal.commit(task.change())
         return task.task_id
 
@@ -260,36 +290,6 @@ def _named(retry: RetryPolicy | None) -> dict[str, Any]:
     return {} if retry is None else {name: getattr(retry, name) for name in retry.model_fields_set}
 
 
-def _rejected(verdict: Verdict, header: Header, text: str, submitter: str, now: datetime) -> Task:
-    body = verdict.value.get("body")
-    body = body if isinstance(body, dict) else {}
-    specification = body.get("task_specification")
-    name = specification.get("type") if isinstance(specification, dict) else None
-    priority = body.get("priority")
-    message = verdict.checked.message
-    task = Task(
-        task_id=new_task_id(),
-        message_id=header.message_id,
-        idempotency_key=header.message_id,
-        content_digest=content_digest(body),
-        submitter=submitter,
-        type=name[:255] if isinstance(name, str) else "",
-        priority=priority if message is not None and isinstance(priority, int) else UNREADABLE_PRIORITY,
-        submission=text,
-        deadline=message.body.deadline if message is not None else None,
-        labels=message.body.task_specification.labels if message is not None else {},
-        requested=verdict.requested,
-        timeout_s=0,
-        retry=RetryPolicy(),
-        submitted_at=now,
-    )
-    task.submit(now, valid=False)
-    task.reject(
-        now,
-        {
-            "kind": "validation_failed",
-            "message": "; ".join(f"{error.pointer or 'the message'} {error.detail}" for error in verdict.errors)[:2000],
-            "errors": as_json(verdict.errors),
-        },
-    )
-    return task
+async def _is_same(known: Task, content: Any, seal: Seal | None) -> bool:
+    """Whether the content is that of a task that was accepted before."""
+    return known.content_digest == content_digest(content) if seal is None else await seal.is_same(known, content)

@@ -21,10 +21,14 @@ class KeyReused(Exception):
 
 
 def content_digest(body: Any) -> bytes:
-    """SHA-256 of a body with its members in order, so that white space and order do not matter."""
+    """SHA-256 of a body's canonical text."""
+    return sha256(canonical(body)).digest()
+
+
+def canonical(body: Any) -> bytes:
+    """A body's text with its members in order, so that white space and order do not matter."""
     try:
-        canonical = orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
+        return orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
     except TypeError:
         # Integers beyond 64 bits, which orjson does not write.
-        canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-    return sha256(canonical).digest()
+        return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()

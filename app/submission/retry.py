@@ -12,11 +12,12 @@ from typing import Any
 
 from app.protocol import strict_json
 from app.protocol.problems import MemberError
+from app.protocol.roles import Principal
 from app.protocol.states import State
 from app.protocol.task import Task
 from app.protocol.times import format_time
+from app.submission.encrypted import EncryptedSubmission, hidden
 from app.submission.handler import InvalidTask, Submission, SubmissionHandler
-from app.submission.idempotency import content_digest
 
 _HEADER, _BODY, _SPECIFICATION = ("header",), ("body",), ("body", "task_specification")
 
@@ -48,31 +49,37 @@ class NotFailed(Exception):
 class Retry:
     """See the module's docstring."""
 
-    def __init__(self, handler: SubmissionHandler) -> None:
+    def __init__(self, handler: SubmissionHandler, encrypted: EncryptedSubmission) -> None:
         self._handler = handler
+        self._encrypted = encrypted
 
-    async def retry(self, failed: Task, overrides: Any) -> Submission:
+    async def retry(self, failed: Task, overrides: Any, encrypted_by: Principal | None = None) -> Submission:
         """The new task, or the one that the same request has made before. It belongs to the failed one's submitter.
 
-        Raises NotFailed, InvalidTask (pointers into the request; nothing is kept), KeyReused, StorageUnavailable.
+        It is kept encrypted as the failed one was, or because the request came encrypted, from `encrypted_by`.
+
+        Raises NotFailed, InvalidTask (pointers into the request; nothing is kept), KeyReused, StorageUnavailable,
+        ContentUnavailable.
         """
         if failed.state is not State.FAILED:
             raise NotFailed(failed)
         if errors := _unknown(overrides):
             raise InvalidTask(errors, None)
         now = datetime.now(UTC)
-        message = retry_message(failed, overrides, now)
+        message = retry_message(failed, await self._encrypted.text_of(failed), overrides, now)
         verdict = self._handler.check(message, now)
+        seal = self._encrypted.seal_again(failed, encrypted_by)
         if verdict.errors:
-            raise InvalidTask([_as_sent(error, overrides) for error in verdict.errors], None)
+            errors = verdict.errors if seal is None else list(map(hidden, verdict.errors))
+            raise InvalidTask([_as_sent(error, overrides) for error in errors], None)
         text = json.dumps(message, ensure_ascii=False, separators=(",", ":"))
-        digest = content_digest({"retry_of": failed.task_id, "overrides": overrides})
-        return await self._handler.submit_again(verdict, text, failed, digest)
+        content = {"retry_of": failed.task_id, "overrides": overrides}
+        return await self._handler.submit_again(verdict, text, failed, content, seal)
 
 
-def retry_message(failed: Task, overrides: dict[str, Any], now: datetime) -> dict[str, Any]:
-    """The submit_task message of the new task."""
-    message: dict[str, Any] = strict_json.parse(failed.submission.encode())
+def retry_message(failed: Task, text: str, overrides: dict[str, Any], now: datetime) -> dict[str, Any]:
+    """The submit_task message of the new task, from the `text` of the failed one's."""
+    message: dict[str, Any] = strict_json.parse(text.encode())
     message["header"] = {"message_id": retry_message_id(failed), "timestamp": format_time(now)}
     if failed.deadline is not None and failed.deadline <= now:
         message["body"].pop("deadline", None)

@@ -12,6 +12,7 @@ from uuid import uuid4
 import httpx
 
 from app.protocol.roles import Role
+from app.security.envelopes.recipients import Recipient
 from app.security.issuing import issue
 from app.security.own_key import own_signing_key
 from tests.support.service import Service
@@ -141,10 +142,10 @@ class Callers:
         self._key = own_signing_key(Path(service.environment["TASK_EXECUTOR_DATA_DIR"]))
         self._clients: list[httpx.Client] = []
 
-    def make(self, *roles: Role, subject: str | None = None) -> Caller:
-        """A caller of these roles whose subject nobody else has, unless it is given."""
+    def make(self, *roles: Role, subject: str | None = None, bound_to: Recipient | None = None) -> Caller:
+        """A caller of these roles whose subject nobody else has, unless it is given; its token bound to a key."""
         name = subject or f"caller-{uuid4().hex[:12]}"
-        token = issue(self._key, name, roles, 3600, time.time())
+        token = issue(self._key, name, roles, 3600, time.time(), bound_to=bound_to)
         client = httpx.Client(base_url=self._url, timeout=30, headers={"Authorization": f"Bearer {token}"})
         self._clients.append(client)
         return Caller(name, token, client)

@@ -113,7 +113,7 @@ def test_every_example_of_a_body_fits_the_schema_and_each_kind_of_task_has_one()
             for example in content["examples"].values():
                 value = resolve(example["$ref"])["value"]
                 validator(content["schema"]).validate(value)
-                if value.get("type") == "submit_task":
+                if isinstance(value, dict) and value.get("type") == "submit_task":
                     kinds.add(value["body"]["task_specification"]["type"])
     assert kinds == {"echo", "sleep", "http_request", "data_processing"}
 

@@ -46,6 +46,7 @@ WALK: list[tuple[str, str, set[Role | None], int]] = [
     ("GET", "/livez", ALL, 200),
     ("GET", "/readyz", ALL, 200),
     ("GET", "/metrics", ALL, 200),
+    ("GET", "/.well-known/jwks.json", ALL, 200),
     ("GET", "/openapi.json", ALL, 200),
     ("GET", "/docs", ALL, 200),
     ("GET", "/redoc", ALL, 200),

@@ -96,10 +96,10 @@ def answered_before_the_commit() -> Iterator[Laws]:
     """A submission does not wait for its commit."""
     original = SubmissionHandler._store
 
-    async def hasty(self: Any, task: Task, parameters: dict[str, Any]) -> Submission:
+    async def hasty(self: Any, *what: Any) -> Submission:
         journal, self._journal = self._journal, _HastyJournal(self._journal)
         try:
-            return await original(self, task, parameters)
+            return await original(self, *what)
         finally:
             self._journal = journal
 

@@ -48,7 +48,7 @@ def weeks_of(nodes: list[dict[str, Any]]) -> set[str]:
 
 async def test_a_claim_takes_the_head_of_the_queue_off_its_index(store: Store) -> None:
     await store.put(*[accepted_task() for _ in range(BACKLOG)])
-    types, values = "(text, float8, bigint, text[], text[])", "'node', 15, 200, '{echo}', '{}'"
+    types, values = "(text, float8, bigint, text[], text[], text[])", "'node', 15, 200, '{echo}', '{}', '{}'"
     nodes = await plan_of(store, claim._CLAIM, types, values)
     assert {"priority_task_id_idx", "run_at_idx", "pkey"} == indexes_of(nodes)
     assert not READS_A_BACKLOG & {node["Node Type"] for node in nodes}, "for 200 of it"

@@ -13,6 +13,7 @@ from app.api.routers import (
     executions,
     explanation,
     operations,
+    published_keys,
     retry,
     revocations,
     task_history,
@@ -38,6 +39,7 @@ ROUTERS = (
     webhook_secrets.router,
     revocations.router,
     operations.router,
+    published_keys.router,
     documents.router,
 )
 HOT = (tasks.hot, task_list.slim)

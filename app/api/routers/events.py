@@ -2,15 +2,19 @@
 
 import re
 import time
+from contextlib import aclosing
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from app.api.documented import AFTER, LAST_EVENT_ID, TASK_ID, answer, parameters, problems
-from app.api.event_stream import MEDIA_TYPE, EventStream
+from app.api.encrypted_answers import may_read, recipient, shown
+from app.api.event_stream import MEDIA_TYPE, Events, EventStream
 from app.api.problems import Problem
 from app.api.routing import SlimRoute, principal_of, service_of
+from app.api.service import Service
 from app.api.visible import visible_task
+from app.protocol.history import Item
 from app.protocol.task import Task
 
 router = APIRouter(route_class=SlimRoute)
@@ -38,21 +42,36 @@ async def stream_events(request: Request) -> Response:
 
     The id of an event is its sequence, its name the message's. A stream that breaks off before (a node that stops, a
     token that expires) is taken up with `Last-Event-ID` at any node, without loss and without doubles.
+    With `Accept: application/jose` the data of each event are a compact JWE.
     """
     service, principal = service_of(request), principal_of(request)
     task = await visible_task(service, principal, request.path_params["task_id"])
     after = _after(request, task)
     if task.state.terminal and after >= task.sequence:
         return Response(status_code=204)
+    # A key that is missing here is told before the stream begins.
+    await shown(request, service, principal, task)
     place = service.streams.take(principal.subject, task.task_id)
-    events = service.follower.follow(
+    events: Events = service.follower.follow(
         task,
         after,
         expires_at=principal.expires_at,
         revoked=lambda: service.verifier.has_revoked(principal, time.time()),
         draining=lambda: service.closing,
     )
-    return EventStream(events, ended=place.release)
+    found = recipient(request)
+    if found is None:
+        return EventStream(events, ended=place.release)
+    if may_read(request, principal, task):
+        events = _opened(service, task, events)
+    return EventStream(events, ended=place.release, seal=found.seal)
+
+
+async def _opened(service: Service, task: Task, events: Events) -> Events:
+    """The messages with their content to be read."""
+    async with aclosing(events):
+        async for event in events:
+            yield await service.contents.message(task, event) if isinstance(event, Item) else event
 
 
 def _after(request: Request, task: Task) -> int:

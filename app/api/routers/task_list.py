@@ -14,9 +14,11 @@ from app.api import examples
 from app.api.answers import JsonAnswer, page_json
 from app.api.bodies import read_json_body
 from app.api.documented import answer, problems, ref, takes
-from app.api.problems import Problem, problem_of
+from app.api.encrypted_answers import recipient, shown, shown_submission
+from app.api.problems import Problem, note_refusal, problem_of
 from app.api.routing import PolicedRoute, SlimRoute, principal_of, service_of
 from app.api.schemas import Batch, BatchOutcomes
+from app.api.service import Service
 from app.api.status_schemas import TaskPage
 from app.api.visible import TASK_ID, why_it_waits
 from app.protocol import strict_json
@@ -87,7 +89,8 @@ async def list_tasks(request: Request, query: Annotated[ListQuery, Query()]) -> 
     if query.view == "summary":
         for task in page:
             task.result_json = None
-    items = [task.status_json(why_it_waits(service, task)) for task in page]
+    opened = [await shown(request, service, principal, task) for task in page]
+    items = [task.status_json(why_it_waits(service, task)) for task in opened]
     following = _cursor_of(page[-1].task_id) if len(tasks) > query.limit else None
     return JsonAnswer(200, page_json(items, following))
 
@@ -105,16 +108,24 @@ async def list_tasks(request: Request, query: Annotated[ListQuery, Query()]) -> 
 async def submit_batch(request: Request) -> Response:
     """Up to 1,000 submit_task messages; each has an outcome of its own, in the same order, as if sent alone.
 
-    To the rate limit each message counts as a call.
+    To the rate limit each message counts as a call. An encrypted message stands there as the text of its JWE.
     """
-    service, submitter = service_of(request), principal_of(request).subject
+    service, principal = service_of(request), principal_of(request)
     body = strict_json.parse(await read_json_body(request, service.max_body_bytes))
     messages = _messages(body)
     if len(messages) > 1:
         # The call itself has been counted.
-        await service.calls.take(submitter, len(messages) - 1)
-    outcomes = await service.submission.submit_batch(messages, submitter)
+        await service.calls.take(principal.subject, len(messages) - 1)
+    outcomes = await service.encrypted.submit_batch(messages, principal)
+    if recipient(request) is not None:
+        outcomes = [await _shown(request, service, principal, outcome) for outcome in outcomes]
     return JsonAnswer(200, b'{"outcomes":[' + b",".join(_outcome(outcome) for outcome in outcomes) + b"]}")
+
+
+async def _shown(
+    request: Request, service: Service, principal: Principal, outcome: Submission | Exception
+) -> Submission | Exception:
+    return outcome if isinstance(outcome, Exception) else await shown_submission(request, service, principal, outcome)
 
 
 def _messages(body: Any) -> list[Any]:
@@ -138,6 +149,7 @@ def _outcome(outcome: Submission | Exception) -> bytes:
     if isinstance(outcome, Submission):
         return f'{{"status":{200 if outcome.replayed else 202},"task":{outcome.status_json}}}'.encode()
     problem = problem_of(outcome)
+    note_refusal(outcome, problem, "/v1/tasks/batch")
     return orjson.dumps({"status": problem.status, "problem": problem.as_dict("#")})
 
 

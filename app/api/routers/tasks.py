@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from typing import Any
 
 import orjson
 from fastapi import APIRouter, Request
@@ -9,7 +10,7 @@ from starlette.responses import Response
 
 from app.api import examples
 from app.api.answers import REPLAYED, RETRY_AFTER, Header, JsonAnswer, NotModified, etag_of, location
-from app.api.bodies import read_json_body
+from app.api.bodies import read_message
 from app.api.documented import (
     IDEMPOTENCY_KEY,
     IF_NONE_MATCH,
@@ -22,6 +23,7 @@ from app.api.documented import (
     ref,
     takes,
 )
+from app.api.encrypted_answers import shown, shown_submission
 from app.api.headers import idempotency_key_of, known_version, matches, wait_of
 from app.api.problems import UNAUTHENTICATED, Problem
 from app.api.routing import PolicedRoute, SlimRoute, principal_of, service_of
@@ -30,6 +32,7 @@ from app.api.service import Service
 from app.api.status_schemas import TaskStatus
 from app.api.visible import visible_task, why_it_waits
 from app.protocol.messages import SubmitTask
+from app.protocol.roles import Principal
 from app.protocol.task import Task
 
 hot = APIRouter(route_class=SlimRoute)
@@ -52,23 +55,37 @@ router = APIRouter(route_class=PolicedRoute)
         ),
         **problems(400, 409, 413, 415, 422),
     },
-    openapi_extra={**takes(SubmitTask, examples.SUBMIT), **parameters(VALIDATE_ONLY, IDEMPOTENCY_KEY)},
+    openapi_extra={**takes(SubmitTask, examples.SUBMIT, encrypted=True), **parameters(VALIDATE_ONLY, IDEMPOTENCY_KEY)},
 )
 async def submit_task(request: Request) -> Response:
     """The protocol's submit_task message. A message that can be read and is not acceptable is kept as a Rejected task.
 
     The same message_id with the same body again is answered with the task that it made; with another body, 409.
+    An encrypted message (a compact JWE by a key of `/.well-known/jwks.json`) is kept encrypted, and names its sender.
     """
     service = service_of(request)
-    body = await read_json_body(request, service.max_body_bytes)
-    submitter, key = principal_of(request).subject, idempotency_key_of(request)
+    body, encrypted = await read_message(request, service.max_body_bytes)
+    principal, key = principal_of(request), idempotency_key_of(request)
     if request.scope["query_string"] and _validate_only(request):
-        return JsonAnswer(200, orjson.dumps(await service.submission.dry_run(body, submitter, key)))
-    submission = await service.submission.submit(body, submitter, key)
+        return JsonAnswer(200, orjson.dumps(await _dry_run(service, body, principal, key, encrypted=encrypted)))
+    if encrypted:
+        submission = await service.encrypted.submit(body, principal, key)
+    else:
+        submission = await service.submission.submit(body, principal.subject, key)
+    if submission.replayed:
+        submission = await shown_submission(request, service, principal, submission)
     headers: list[Header] = [location(submission.task_id), RETRY_AFTER]
     if submission.replayed:
         return JsonAnswer(200, submission.status_json.encode(), [*headers, REPLAYED])
     return JsonAnswer(202, submission.status_json.encode(), headers)
+
+
+async def _dry_run(
+    service: Service, body: bytes, principal: Principal, key: str | None, *, encrypted: bool
+) -> dict[str, Any]:
+    if encrypted:
+        return await service.encrypted.dry_run(body, principal, key)
+    return await service.submission.dry_run(body, principal.subject, key)
 
 
 def _validate_only(request: Request) -> bool:
@@ -105,7 +122,7 @@ async def get_task(request: Request) -> Response:
     wait_s = wait_of(request)
     if wait_s is not None and not task.state.terminal:
         task = await _changed(request, task, known_version(request), wait_s)
-    return _status(request, service, task, waited=wait_s)
+    return _status(request, service, await shown(request, service, principal_of(request), task), waited=wait_s)
 
 
 async def _changed(request: Request, task: Task, known: int | None, wait_s: float) -> Task:
@@ -161,5 +178,6 @@ async def cancel_task(request: Request, task_id: str) -> Response:
     task = await visible_task(service, principal, task_id)
     await service.cancellation.cancel(task, principal.subject)
     task = await visible_task(service, principal, task_id)
+    task = await shown(request, service, principal, task)
     headers: list[Header] = [location(task_id), *([] if task.state.terminal else [RETRY_AFTER])]
     return JsonAnswer(202, task.status_json(why_it_waits(service, task)).encode(), headers)

@@ -16,6 +16,9 @@ from app.protocol.reasons import Reason
 from app.task_types.context import TaskContext
 
 logger = logging.getLogger("app.execution")
+_silent = logging.getLogger("app.execution.silent")
+_silent.setLevel(logging.CRITICAL + 1)
+"""What a confidential attempt's handler logs to: nothing comes of it."""
 
 
 class AsyncioBackend:
@@ -85,7 +88,9 @@ class _Running:
             attempt=attempt.number,
             deadline=attempt.deadline,
             allocation=attempt.allocation,
-            logger=logging.LoggerAdapter(logger, {"task_id": attempt.task_id, "attempt": attempt.number}),
+            logger=logging.LoggerAdapter(
+                _silent if attempt.confidential else logger, {"task_id": attempt.task_id, "attempt": attempt.number}
+            ),
             report=self._report,
         )
         self._task = self._loop.create_task(self._call())

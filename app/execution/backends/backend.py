@@ -57,7 +57,8 @@ class Attempt:
     """One attempt at one task: all that a backend needs to know.
 
     `deadline` is when the runner will set `stop` (for the handler's own planning); the backend keeps no clock.
-    `gpu_ids` names the devices behind `allocation.gpu`, where the Resource Manager knows them.
+    `gpu_ids` names the devices behind `allocation.gpu`, where the Resource Manager knows them. Of a `confidential`
+    attempt, whose parameters came encrypted, nothing that its handler says goes to the log.
     """
 
     task_id: str
@@ -70,6 +71,7 @@ class Attempt:
     on_progress: Callable[[float, dict[str, Any]], None]
     stop: StopSignal = field(default_factory=StopSignal)
     gpu_ids: tuple[str, ...] = ()
+    confidential: bool = False
 
 
 Usage = dict[str, float]

@@ -87,7 +87,7 @@ class ChildProcess(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         self.attempts += 1
         self._attempt, self._answer = attempt, loop.create_future()
-        self._output.begin(attempt.task_id, attempt.number)
+        self._output.begin(attempt.task_id, attempt.number, silent=attempt.confidential)
         if self.process.exited.done():
             self._answer.set_result(None)
         self._write(encode(_start(attempt, cpus)))

@@ -83,6 +83,8 @@ def trace_of(error: BaseException) -> str:
 def log_failure(attempt: Attempt, kind: str, trace: str) -> None:
     """Writes what a handler raised to the service's log; the submitter sees kind and message only."""
     extra = {"task_id": attempt.task_id, "attempt": attempt.number}
+    if attempt.confidential:
+        trace = "(its traceback is not logged: the task came encrypted)"
     logger.warning("Attempt %d of a %s task raised %s\n%s", attempt.number, attempt.kind.name, kind, trace, extra=extra)
 
 

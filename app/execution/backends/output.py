@@ -30,11 +30,13 @@ class OutputLog(asyncio.Protocol):
         self._extra: dict[str, Any] = {}
         self._lines_left = MAX_LINES
         self._bytes_left = MAX_BYTES
+        self._silent = False
 
-    def begin(self, task_id: str, attempt: int) -> None:
-        """What comes from now on belongs to this attempt."""
+    def begin(self, task_id: str, attempt: int, *, silent: bool = False) -> None:
+        """What comes from now on belongs to this attempt; of a silent one it is read and dropped."""
         self._extra = {"task_id": task_id, "attempt": attempt}
         self._lines_left, self._bytes_left = MAX_LINES, MAX_BYTES
+        self._silent = silent
 
     def finish(self) -> None:
         """The attempt is over and writes no more: what it has written is in the pipe, and belongs to it."""
@@ -81,7 +83,8 @@ class OutputLog(asyncio.Protocol):
     def _log(self, line: bytes) -> None:
         if text := line[:MAX_LINE_BYTES].decode(errors="replace").rstrip():
             self._lines_left -= 1
-            logger.info("%s", text, extra=self._extra)
+            if not self._silent:
+                logger.info("%s", text, extra=self._extra)
 
     def _pause(self) -> None:
         if self._transport is not None and self._transport.is_reading():

@@ -138,7 +138,6 @@ class Contents:
             return task.submission
         return (await self.key_of(task)).open("submission", task.submission) or "null"
 
-    @property
     def kids(self) -> list[str]:
         """The names of the keys whose content this node can open."""
         return [key.kid for key in self._ring.keys]

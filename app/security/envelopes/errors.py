@@ -33,6 +33,9 @@ class EnvelopeTooLarge(Exception):
 class WrongSender(Exception):
     """The message names another subject than that of the token it came with, or none."""
 
+    def __init__(self) -> None:
+        super().__init__("the message names another sender than the token, or none")
+
 
 class UnusableAnswerKey(Exception):
     """The key cannot be encrypted to; the message is one sentence for its owner and repeats nothing of the key."""
