@@ -31,6 +31,8 @@ POINTS: Final = {
     "rates.after_reply": "calls have been drawn, and nobody has been let through",
     "outside.before_send": "a claim, heartbeat or end by an executor outside is about to be sent",
     "outside.after_reply": "the same has been carried out",
+    "webhooks.before_send": "a claim of deliveries or their outcomes are about to be sent",
+    "webhooks.after_reply": "the same has been carried out",
     "pool.before_send": "a transaction on a connection of the pool begins",
     "pool.after_reply": "a transaction on a connection of the pool is committed",
     "news.before_send": "the other nodes are about to be told of a commit",
@@ -48,6 +50,8 @@ POINTS: Final = {
     "timeouts.before_record": "a request for resources is given up, and that is not recorded",
     "cancel.before_record": "a task to be cancelled has been looked at",
     "acknowledgement.before_record": "a task of which messages are acknowledged has been looked at",
+    "courier.before_call": "a delivery is claimed, and its receiver has not been called",
+    "courier.after_answer": "a receiver has answered, and that is not recorded",
     "drain.before_stop": "the grace time of a drain is over",
 }
 """Every point, and what is true there. A connection is in use where the name ends in send, reply or open."""

@@ -194,6 +194,25 @@ def test_services_killed_while_they_deliver_lose_nothing_and_keep_the_order(
         assert last == told(alices[0], task_id)[-1]
 
 
+@pytest.mark.parametrize("point", ["courier.before_call", "courier.after_answer"])
+def test_a_service_that_dies_around_an_attempt_leaves_it_to_another(
+    start_service: Start, make_sink: Callable[[], Sink], callers_of: Callable[[Service], Callers], point: str
+) -> None:
+    doomed = start_service(**QUICK, fault_points=f"{point}:1:kill", lease_s="3")
+    sink = make_sink()
+    task_id = (
+        callers_of(doomed)
+        .make(Role.SUBMITTER, subject="alice")
+        .submit(message(callback={"url": sink.tell("/hook", answers(200))}))
+    )
+    assert doomed.wait() == -9
+    alice = callers_of(start_service(**QUICK, lease_s="3")).make(Role.SUBMITTER, subject="alice")
+    # Its claim runs out after half a minute.
+    delivery(alice, task_id, "delivered", within_s=90)
+    came = check_order(sink.received, {task_id: told(alice, task_id)})
+    assert came - len(told(alice, task_id)) == (1 if point == "courier.after_answer" else 0)
+
+
 def test_two_services_do_not_send_the_same(
     start_service: Start, make_sink: Callable[[], Sink], callers_of: Callable[[Service], Callers]
 ) -> None:

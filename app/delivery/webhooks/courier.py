@@ -25,6 +25,7 @@ from app.delivery.webhooks.verdict import (
     outcome_of,
     retry_after_s,
 )
+from app.fault_points import reached
 from app.outbound.client import OutboundClient
 from app.outbound.errors import ForbiddenTarget, NoAnswer
 from app.protocol.callbacks import origin_of
@@ -78,9 +79,11 @@ class Courier:
         if item is None:
             await self._rest(claimed)
             return Ended(None, is_due=False)
+        await reached("courier.before_call")
         attempted_at, begin = datetime.now(UTC), time.monotonic()
         answered = await self._send(claimed, item, int(attempted_at.timestamp()))
         seconds = time.monotonic() - begin
+        await reached("courier.after_answer")
         finished = await self._record(claimed, item, answered, attempted_at, seconds)
         self._tell(claimed, item, answered, seconds, finished)
         return Ended(answered.is_alive, finished.is_due)

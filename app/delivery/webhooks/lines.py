@@ -14,6 +14,8 @@ from app.protocol.callbacks import origin_of, submitter_of
 OPENS_AFTER = 5
 """Failures in a row."""
 REST_INITIAL_S, REST_MAX_S = 2.0, 60.0
+MAX_CIRCUITS = 10_000
+"""Failing sinks that are known of; the one that has failed longest is forgotten first, and tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class Lines:
         self._limits = limits or Limits()
         self._taken: Counter[tuple[str, str]] = Counter()
         self._in_all = 0
-        # Only sinks that have failed last: the others leave no trace.
+        # Only sinks that have failed last: the others leave no trace. In the order in which they began to fail.
         self._circuits: dict[str, _Circuit] = {}
 
     def take(self, sink: str, now: float) -> bool:
@@ -75,6 +77,8 @@ class Lines:
             return
         circuit = self._circuits.setdefault(sink, _Circuit())
         circuit.failures += 1
+        if len(self._circuits) > MAX_CIRCUITS:
+            del self._circuits[next(iter(self._circuits))]
         if circuit.is_open:
             rest_s = backoff_s(circuit.failures - OPENS_AFTER + 1, REST_INITIAL_S, REST_MAX_S, 0.5 + draw / 2)
             circuit.rests_until = now + rest_s

@@ -1,4 +1,4 @@
-from app.delivery.webhooks.lines import OPENS_AFTER, REST_MAX_S, Limits, Lines
+from app.delivery.webhooks.lines import MAX_CIRCUITS, OPENS_AFTER, REST_MAX_S, Limits, Lines
 from app.protocol.callbacks import sink_of
 
 LIMITS = Limits(in_all=6, per_submitter=4, per_host=3, per_sink=2)
@@ -68,3 +68,10 @@ def test_nobody_is_left_alone_for_longer_than_a_minute() -> None:
         lines.ended(ONE, 0, 0.999, alive=False)
     assert not lines.take(ONE, REST_MAX_S / 2)
     assert lines.take(ONE, REST_MAX_S)
+
+
+def test_however_many_fail_what_is_known_of_them_is_bounded() -> None:
+    lines = Lines(LIMITS)
+    for number in range(MAX_CIRCUITS + 100):
+        lines.ended(sink_of(f"https://{number}.example", "alice"), 0, 0.5, alive=False)
+    assert len(lines._circuits) == MAX_CIRCUITS
