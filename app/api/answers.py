@@ -62,11 +62,14 @@ def etag_of(task: Task, waiting_json: str | None) -> str:
 
 
 def item_json(item: Item) -> str:
-    """A history item as the wire shows it; the message is its exact text."""
+    """A history item as the wire shows it; the message is its exact text, or null where it was erased."""
+    erased = ""
+    if item.erased_at is not None:
+        erased = f',"message_digest":"{item.message_digest}","erased_at":"{format_time(item.erased_at)}"'
     return (
         f'{{"sequence":{item.sequence},"name":"{item.name}","sender":"{item.sender}","recipient":"{item.recipient}",'
         f'"recorded_at":"{format_time(item.recorded_at)}","status":"{item.status}","message":{item.message},'
-        f'"previous_hash":"{item.previous_hash}","hash":"{item.hash}"}}'
+        f'"previous_hash":"{item.previous_hash}","hash":"{item.hash}"{erased}}}'
     )
 
 

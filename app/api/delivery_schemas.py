@@ -1,5 +1,6 @@
 """What submitters and the service tell each other about deliveries; see schemas.py."""
 
+from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -31,6 +32,14 @@ class Acknowledged(BaseModel):
     task_id: str
     acknowledged: int = Field(ge=0, description="Everything up to this sequence counts as received.")
     last_sequence: int = Field(ge=1, description="Sequence of the last message, an Acknowledge included.")
+
+
+class ErasureEntry(BaseModel):
+    """The record of an erasure."""
+
+    task_id: str
+    erased_at: datetime
+    erased_by: str = Field(description="Subject of the token that asked for it first.")
 
 
 def _without_defaults(schema: dict[str, Any]) -> None:

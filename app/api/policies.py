@@ -44,6 +44,7 @@ POLICIES: dict[tuple[str, str], Policy] = {
     ("DELETE", "/v1/webhook-secrets/{secret_id}"): SUBMIT,
     ("POST", "/v1/tasks/{task_id}/retry"): SUBMIT,
     ("POST", "/v1/tasks/{task_id}/cancel"): SUBMIT,
+    ("DELETE", "/v1/tasks/{task_id}/content"): SUBMIT,
     ("GET", "/v1/task-types"): MONITOR,
     ("GET", "/v1/task-types/{name}"): MONITOR,
     ("GET", "/v1/resources"): MONITOR,

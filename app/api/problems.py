@@ -30,7 +30,7 @@ from app.storage.errors import DuplicateMessage, StorageUnavailable
 from app.storage.revocations import TooManyRevocations
 from app.submission.handler import InvalidTask
 from app.submission.idempotency import KeyReused
-from app.submission.retry import NotFailed
+from app.submission.retry import ContentErased, NotFailed
 
 logger = logging.getLogger("app.api")
 security_logger = logging.getLogger("app.security")
@@ -104,6 +104,12 @@ def _not_failed(error: NotFailed) -> Problem:
     )
 
 
+def _content_erased(error: ContentErased) -> Problem:
+    return Problem(
+        409, "content-erased", "The content of the task was erased.", members={"task_id": error.task.task_id}
+    )
+
+
 def _lease_lost(_error: LeaseLost) -> Problem:
     return Problem(
         409, "lease-lost", "This execution is not, or no longer, yours: it has ended, or another executor has the task."
@@ -173,6 +179,7 @@ _TABLE: dict[type[Exception], Callable[[Any], Problem]] = {
     StorageUnavailable: _unavailable,
     AlreadyOver: _already_over,
     NotFailed: _not_failed,
+    ContentErased: _content_erased,
     NotYetSent: _not_yet_sent,
     TooManyRevocations: _too_many_revocations,
     LeaseLost: _lease_lost,

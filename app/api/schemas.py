@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from app.api import webhook_schemas
 from app.api.control_schemas import Explanation, NodePage, NodeState, PausedTypePage, PausedTypeState
-from app.api.delivery_schemas import Acknowledged, Acknowledgement, RetryOverrides
+from app.api.delivery_schemas import Acknowledged, Acknowledgement, ErasureEntry, RetryOverrides
 from app.api.documented import ENVELOPE, SCHEMAS
 from app.api.execution_schemas import EXECUTION_ANSWERS, EXECUTION_REQUESTS
 from app.api.security_schemas import RevocationEntry, RevocationPage, RevocationRequest
@@ -31,11 +31,13 @@ class HistoryItem(BaseModel):
     recipient: Party
     recorded_at: datetime
     status: State = Field(description="The task's state after the message.")
-    message: dict[str, Any] | str = Field(
-        description="The message, exactly as it was sent; a string where it came encrypted."
+    message: dict[str, Any] | str | None = Field(
+        description="The message, exactly as it was sent; a string where it came encrypted; null where it was erased."
     )
     previous_hash: str = Field(description="Hash of the item before; 64 zeros for the first.")
     hash: str = Field(description="SHA-256 over the item before and this one's own members, in hexadecimal.")
+    message_digest: str = Field(default="", description="Of an erased message alone: the SHA-256 of its text.")
+    erased_at: datetime | None = Field(default=None, description="Of an erased message alone: when.")
 
 
 class HistoryPage(BaseModel):
@@ -196,6 +198,7 @@ ANSWERS: tuple[type[BaseModel], ...] = (
     TaskPage,
     HistoryPage,
     Acknowledged,
+    ErasureEntry,
     RevocationEntry,
     RevocationPage,
     DryRun,

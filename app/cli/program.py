@@ -33,6 +33,7 @@ COMMANDS = {
     "explain": (TASKS, "app.cli.explain", "explain"),
     "cancel": (TASKS, "app.cli.cancel", "cancel"),
     "webhooks": (TASKS, "app.cli.webhooks", "webhooks"),
+    "erase": (TASKS, "app.cli.erase", "erase"),
 }
 """Where each command stands: the heading in the help, the module, and the function in it (or a program of its own)."""
 

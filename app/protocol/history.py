@@ -19,6 +19,8 @@ from app.protocol.states import State
 from app.protocol.times import format_time
 
 GENESIS = "0" * 64
+ERASED = "null"
+"""The text in place of a message (or submission) that was erased; one that is there is an object."""
 
 
 class MessageName(StrEnum):
@@ -70,7 +72,10 @@ ROUTES: dict[MessageName, tuple[Party, Party]] = {
 
 
 class Item(NamedTuple):
-    """One message of a task's history, as it is stored: `recorded_at` in UTC, `message` exact JSON text."""
+    """One message of a task's history, as it is stored: `recorded_at` in UTC, `message` exact JSON text.
+
+    Of a message that was erased, `message` is null and its digest, which the hash covers, stands in its place.
+    """
 
     sequence: int
     name: MessageName
@@ -81,6 +86,13 @@ class Item(NamedTuple):
     message: str
     previous_hash: str
     hash: str
+    message_digest: str | None = None
+    erased_at: datetime | None = None
+
+
+def digest_of(message: str) -> str:
+    """What a hash covers of a message: SHA-256 of its text, in hexadecimal."""
+    return sha256(message.encode()).hexdigest()
 
 
 def chained(  # noqa: PLR0913, PLR0917 - exactly what a hash covers
@@ -92,20 +104,21 @@ def chained(  # noqa: PLR0913, PLR0917 - exactly what a hash covers
     recipient: str,
     recorded_at: datetime,
     status: str,
-    message: str,
+    message_digest: str,
 ) -> str:
     """The hash of an item with these fields."""
-    digest = sha256(message.encode()).hexdigest()
     return sha256(
         f"{previous_hash}\n{task_id}\n{sequence}\n{name}\n{sender}\n{recipient}\n"
-        f"{format_time(recorded_at)}\n{status}\n{digest}".encode()
+        f"{format_time(recorded_at)}\n{status}\n{message_digest}".encode()
     ).hexdigest()
 
 
 def link(task_id: str, item: Item) -> str:
     """The hash that `item` has to carry; its own `hash` is not looked at."""
-    sequence, name, sender, recipient, recorded_at, status, message, previous_hash, _ = item
-    return chained(previous_hash, task_id, sequence, name, sender, recipient, recorded_at, status, message)
+    sequence, name, sender, recipient, recorded_at, status, message, previous_hash = item[:8]
+    # A digest beside a message that is there says nothing.
+    digest = item.message_digest if message == ERASED and item.message_digest else digest_of(message)
+    return chained(previous_hash, task_id, sequence, name, sender, recipient, recorded_at, status, digest)
 
 
 def first_break(task_id: str, items: Iterable[Item]) -> int | None:

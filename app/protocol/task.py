@@ -11,7 +11,7 @@ from json.encoder import encode_basestring as quote
 from typing import Any
 
 from app.protocol.callbacks import Registration
-from app.protocol.history import GENESIS, ROUTES, Item, MessageName, chained
+from app.protocol.history import ERASED, GENESIS, ROUTES, Item, MessageName, chained, digest_of
 from app.protocol.messages import RetryPolicy
 from app.protocol.reasons import Reason
 from app.protocol.resources import Amounts
@@ -214,6 +214,11 @@ class Task:
 
     # -- for the journal --------------------------------------------------------------------------
 
+    @property
+    def erased(self) -> bool:
+        """Whether its content has been erased."""
+        return self.submission == ERASED
+
     def change(self) -> Change:
         """Everything since the last change, as one change for the journal."""
         guard, items = self._guard, tuple(self._items)
@@ -284,7 +289,8 @@ class Task:
         self.updated_at = now
         sender, recipient = ROUTES[name]
         previous, state, sequence = self.head_hash, self.state, self.sequence
-        self.head_hash = chained(previous, self.task_id, sequence, name, sender, recipient, now, state, message)
+        digest = digest_of(message)
+        self.head_hash = chained(previous, self.task_id, sequence, name, sender, recipient, now, state, digest)
         self._items.append(Item(sequence, name, sender, recipient, now, state, message, previous, self.head_hash))
 
     def status_json(self, waiting_json: str | None = None) -> str:

@@ -7,10 +7,11 @@ the next one.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, exists, select, union_all
+from sqlalchemy import ColumnElement, Row, exists, select, union_all
 
-from app.protocol.history import Item, MessageName, Party
+from app.protocol.history import ERASED, Item, MessageName, Party
 from app.protocol.states import State
 from app.protocol.task import Task
 from app.storage.batching import Batcher
@@ -119,20 +120,7 @@ class Queries:
         )
         async with self._database.connect() as connection:
             rows = (await connection.execute(statement)).all()
-        return [
-            Item(
-                row.sequence,
-                MessageName(row.name),
-                Party(row.sender),
-                Party(row.recipient),
-                row.recorded_at,
-                State(row.status),
-                row.message,
-                row.previous_hash,
-                row.hash,
-            )
-            for row in rows
-        ]
+        return [item_of(row) for row in rows]
 
     async def has_message_besides(self, name: MessageName, task: Task, after: int, until: int) -> bool:
         """Whether another message than `name` stands in the task's history behind `after` and up to `until`."""
@@ -144,6 +132,23 @@ class Queries:
         )
         async with self._database.connect() as connection:
             return bool((await connection.execute(select(found))).scalar_one())
+
+
+def item_of(row: Row[Any]) -> Item:
+    """A row of history."""
+    return Item(
+        row.sequence,
+        MessageName(row.name),
+        Party(row.sender),
+        Party(row.recipient),
+        row.recorded_at,
+        State(row.status),
+        row.message or ERASED,
+        row.previous_hash,
+        row.hash,
+        row.message_digest,
+        row.erased_at,
+    )
 
 
 def _conditions(narrowed: ListFilter) -> Sequence[ColumnElement[bool]]:

@@ -139,7 +139,7 @@ def _by_id(fold: Fold) -> str:
 
 def _texts(task_id: str, item: Item) -> tuple[str, ...]:
     """A row of history, in the order of _HISTORY; none of its values is empty or missing."""
-    sequence, name, sender, recipient, recorded_at, status, message, previous_hash, item_hash = item
+    sequence, name, sender, recipient, recorded_at, status, message, previous_hash, item_hash = item[:9]
     moment = format_time(recorded_at)
     return (task_id, str(sequence), name, sender, recipient, moment, status, message, previous_hash, item_hash)
 

@@ -147,9 +147,12 @@ history = Table(
     Column("recorded_at", _moment, nullable=False),
     Column("status", Text, nullable=False),
     # json keeps the text as it came; jsonb would lose big integers and break the hash.
-    Column("message", JSON, nullable=False),
+    Column("message", JSON),
     Column("previous_hash", Text, nullable=False),
     Column("hash", Text, nullable=False),
+    # In place of a message that was erased: what the hash covers of it.
+    Column("message_digest", Text),
+    Column("erased_at", _moment),
     PrimaryKeyConstraint("task_id", "sequence"),
     postgresql_partition_by="RANGE (task_id)",
 )
@@ -180,6 +183,15 @@ retention = Table(
     Column("oldest_kept", UUID(as_uuid=False), primary_key=True),
     Column("keys_since", _moment, nullable=False),
 )
+
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("task_id", UUID(as_uuid=False), primary_key=True),
+    Column("erased_at", _moment, nullable=False),
+    Column("erased_by", Text, nullable=False),
+)
+"""Whose word erased the content of which task; kept when the task itself has been dropped."""
 
 prunings = Table(
     "prunings",

@@ -46,6 +46,14 @@ class NotFailed(Exception):
         self.task = task
 
 
+class ContentErased(Exception):
+    """There is no message to make a new task from."""
+
+    def __init__(self, task: Task) -> None:
+        super().__init__("the content of the task was erased")
+        self.task = task
+
+
 class Retry:
     """See the module's docstring."""
 
@@ -58,11 +66,13 @@ class Retry:
 
         It is kept encrypted as the failed one was, or because the request came encrypted, from `encrypted_by`.
 
-        Raises NotFailed, InvalidTask (pointers into the request; nothing is kept), KeyReused, StorageUnavailable,
-        ContentUnavailable.
+        Raises NotFailed, ContentErased, InvalidTask (pointers into the request; nothing is kept), KeyReused,
+        StorageUnavailable, ContentUnavailable.
         """
         if failed.state is not State.FAILED:
             raise NotFailed(failed)
+        if failed.erased:
+            raise ContentErased(failed)
         if errors := _unknown(overrides):
             raise InvalidTask(errors, None)
         now = datetime.now(UTC)

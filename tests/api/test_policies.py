@@ -25,6 +25,7 @@ WALK: list[tuple[str, str, set[Role | None], int]] = [
     ("POST", "/v1/tasks/{task_id}/acknowledgements", SUBMIT, 404),
     ("POST", "/v1/tasks/{task_id}/retry", SUBMIT, 404),
     ("POST", "/v1/tasks/{task_id}/cancel", SUBMIT, 404),
+    ("DELETE", "/v1/tasks/{task_id}/content", SUBMIT, 404),
     ("GET", "/v1/task-types", MONITOR, 200),
     ("GET", "/v1/task-types/{name}", MONITOR, 404),
     ("GET", "/v1/resources", MONITOR, 200),

@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from app.protocol.history import ROUTES, Item
+from app.protocol.history import ERASED, ROUTES, Item, digest_of
 from app.protocol.messages import RetryPolicy
 from app.protocol.reasons import Reason
 from app.protocol.states import TRANSITIONS, State
@@ -54,7 +54,8 @@ def history() -> tuple[str, list[Item]]:
 
 
 def shown(item: Item) -> dict[str, Any]:
-    return {**item._asdict(), "recorded_at": "2026-11-23T10:00:00.000000Z"}
+    message = None if item.message == ERASED else item.message
+    return {**item._asdict(), "message": message, "recorded_at": "2026-11-23T10:00:00.000000Z"}
 
 
 def test_the_check_that_the_page_gives_finds_what_was_altered_left_out_or_moved() -> None:
@@ -73,4 +74,7 @@ def test_the_check_that_the_page_gives_finds_what_was_altered_left_out_or_moved(
     assert check([items[0], items[1]._replace(message="{}"), items[2]]) == 2
     assert check([items[0], items[1]._replace(status=State.FAILED), items[2]]) == 2
     assert check([items[0], items[2]]) == 2
+    erased = items[1]._replace(message=ERASED, message_digest=digest_of(items[1].message))
+    assert check([items[0], erased, items[2]]) is None
+    assert check([items[0], erased._replace(message_digest="0" * 64), items[2]]) == 2
     assert check([items[1], items[0], items[2]]) == 1

@@ -126,9 +126,11 @@ def item_of(row: asyncpg.Record) -> Item:
         Party(row["recipient"]),
         row["recorded_at"],
         State(row["status"]),
-        row["message"],
+        row["message"] or "null",
         row["previous_hash"],
         row["hash"],
+        row["message_digest"],
+        row["erased_at"],
     )
 
 

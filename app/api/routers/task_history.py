@@ -63,12 +63,14 @@ ENCRYPTED_RESULT = Problem(
 async def get_result(request: Request, task_id: str, query: Annotated[ResultQuery, Query()]) -> Response:
     """The result alone, of a completed task.
 
-    409 while there is none yet (`not-finished`) and where there will be none (`no-result`). The result of a task that
-    came encrypted is given in an encrypted answer (`Accept: application/jose`), or to its submitter with `plain=true`;
-    406 otherwise.
+    409 while there is none yet (`not-finished`), where there will be none (`no-result`), and where it was erased. The
+    result of a task that came encrypted is given in an encrypted answer (`Accept: application/jose`), or to its
+    submitter with `plain=true`; 406 otherwise.
     """
     service, principal = service_of(request), principal_of(request)
     task = await visible_task(service, principal, task_id)
+    if task.erased:
+        raise Problem(409, "content-erased", "The content of the task was erased.", members={"task_id": task_id})
     if task.state is State.COMPLETED:
         task = await _readable(request, service, principal, task, plain=query.plain)
         return JsonAnswer(200, (task.result_json or "null").encode(), [(b"etag", etag_of(task, None).encode())])
