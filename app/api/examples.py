@@ -15,6 +15,7 @@ BATCH = "batch."
 ACKNOWLEDGE = "acknowledge."
 RETRY = "retry."
 ENVELOPES = "envelope."
+QUOTA = "quota."
 REVOKE = "revoke."
 CLAIM, PROGRESS, COMPLETED, FAILED = "claim.", "progress.", "completed.", "failed."
 REDELIVER = "redeliver."
@@ -49,6 +50,17 @@ def components(kinds: Iterable[TaskType], now: datetime | None) -> dict[str, Exa
     examples[RETRY + "sooner"] = {
         "summary": "With another priority and more time",
         "value": {"priority": 0, "timeout_s": 600},
+    }
+    examples[QUOTA + "usual"] = {
+        "summary": "Limits of every sort, and twice the share of others",
+        "value": {
+            "queued": 1000,
+            "running": 4,
+            "held": {"cpu": 2, "memory_mb": 4096},
+            "stored_bytes": 1_000_000_000,
+            "rate": "600/minute",
+            "weight": 2,
+        },
     }
     examples[REVOKE + "subject"] = {"summary": "Everything of one subject", "value": {"subject": "mallory"}}
     examples[REVOKE + "token"] = {

@@ -26,7 +26,7 @@ from app.protocol.problems import MemberError, member_error
 from app.protocol.strict_json import ForbiddenJson, NotJson
 from app.security.envelopes.errors import ContentUnavailable, InvalidEnvelope, WrongSender
 from app.security.errors import InvalidToken, RateLimited
-from app.storage.errors import DuplicateMessage, StorageUnavailable
+from app.storage.errors import DuplicateMessage, QuotaExceeded, StorageUnavailable
 from app.storage.revocations import TooManyRevocations
 from app.submission.handler import InvalidTask
 from app.submission.idempotency import KeyReused
@@ -49,6 +49,7 @@ __all__ = [
 
 RETRY_AFTER_S = "1"
 STREAMS_RETRY_AFTER_S = "5"
+QUOTA_RETRY_AFTER_S = "5"
 
 _process = secrets.token_hex(6)
 _numbers = itertools.count(1)
@@ -149,6 +150,22 @@ def _rate_limited(error: RateLimited) -> Problem:
     )
 
 
+_QUOTAS = {
+    "queued": "tasks that wait for a start: wait until some have started, or cancel them",
+    "stored_bytes": "bytes of messages and results that are kept: wait until old tasks are removed",
+}
+
+
+def _quota_exceeded(error: QuotaExceeded) -> Problem:
+    return Problem(
+        429,
+        "quota-exceeded",
+        f"Your quota is {error.limit} {_QUOTAS.get(error.policy, error.policy)}. GET /v1/quota shows what you use.",
+        headers={"Retry-After": QUOTA_RETRY_AFTER_S},
+        members={"violated-policies": [error.policy], "limit": error.limit, "used": error.used},
+    )
+
+
 def _request_invalid(error: RequestValidationError) -> Problem:
     errors = [member_error(each) for each in error.errors()]
     return Problem(422, "invalid-request", "The request is not acceptable; see errors.", errors=errors)
@@ -187,6 +204,7 @@ _TABLE: dict[type[Exception], Callable[[Any], Problem]] = {
     TooManyStreams: _too_many_streams,
     RateLimited: _rate_limited,
     ClientDisconnect: _gone,
+    QuotaExceeded: _quota_exceeded,
     RequestValidationError: _request_invalid,
     HTTPException: _http,
 }

@@ -14,10 +14,12 @@ from app.api.control_schemas import Explanation, NodePage, NodeState, PausedType
 from app.api.delivery_schemas import Acknowledged, Acknowledgement, ErasureEntry, RetryOverrides
 from app.api.documented import ENVELOPE, SCHEMAS
 from app.api.execution_schemas import EXECUTION_ANSWERS, EXECUTION_REQUESTS
+from app.api.quota_schemas import QuotaAnswer, SetQuotaPage, SubmitterQuota
 from app.api.security_schemas import RevocationEntry, RevocationPage, RevocationRequest
 from app.api.status_schemas import VECTOR, ProblemMember, TaskPage, TaskStatus, TaskWarning, Vector
 from app.protocol.history import MessageName, Party
 from app.protocol.messages import SubmitTask
+from app.protocol.quotas import Quota
 from app.protocol.reasons import Reason
 from app.protocol.states import State
 
@@ -54,6 +56,17 @@ class RequestedResources(BaseModel):
     free: bool = Field(description="Whether they would be granted at once.")
 
 
+class QuotaProspect(BaseModel):
+    """Whether the submitter's quota has room for the message, as it looks now."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    accepted: bool
+    violated_policies: list[str] = Field(
+        alias="violated-policies", description="The quotas that are used up: queued, stored_bytes."
+    )
+
+
 class DryRun(BaseModel):
     """What would happen to an acceptable message (`validate_only=true`)."""
 
@@ -64,6 +77,7 @@ class DryRun(BaseModel):
     expected_start: datetime | None = Field(description="Now, where resources are free; else null.")
     warning: TaskWarning | None = Field(description="What threatens it, such as a deadline that cannot be met.")
     replay_of: str | None = Field(description="The task that this message has made already.")
+    quota: QuotaProspect
 
 
 class Problem(BaseModel):
@@ -208,6 +222,9 @@ ANSWERS: tuple[type[BaseModel], ...] = (
     TaskTypePage,
     ResourcesAnswer,
     Explanation,
+    QuotaAnswer,
+    SubmitterQuota,
+    SetQuotaPage,
     NodeState,
     NodePage,
     PausedTypeState,
@@ -224,6 +241,7 @@ REQUESTS: tuple[type[BaseModel], ...] = (
     Acknowledgement,
     RetryOverrides,
     RevocationRequest,
+    Quota,
     *EXECUTION_REQUESTS,
     *webhook_schemas.REQUESTS,
 )

@@ -13,6 +13,7 @@ from app.delivery.webhooks.sender import WebhookSender
 from app.execution.cancellation import Cancellation
 from app.execution.outside import OutsideExecutors
 from app.execution.pausing import Pausing
+from app.execution.start_gate import StartGate
 from app.resources.manager import ResourceManager
 from app.security.address_limits import AddressLimits
 from app.security.envelopes.contents import Contents
@@ -25,6 +26,7 @@ from app.storage.database import Database
 from app.storage.delivery_log import DeliveryLog
 from app.storage.nodes import Nodes
 from app.storage.queries import Queries, StatusReader
+from app.storage.quotas import Quotas
 from app.storage.readiness import Readiness
 from app.storage.revocations import Revocations
 from app.submission.encrypted import EncryptedSubmission
@@ -46,6 +48,8 @@ class Service:
     token_keys: TokenKeys
     addresses: AddressLimits
     calls: SubjectLimits
+    quotas: Quotas
+    gate: StartGate
     revocations: Revocations
     submission: SubmissionHandler
     encrypted: EncryptedSubmission

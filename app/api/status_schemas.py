@@ -84,7 +84,8 @@ class Waiting(BaseModel):
     reason: str = Field(
         description="queued: others come first. insufficient: others hold what is missing. capacity: more than any "
         "node has at the moment. retry: the next attempt is due later. handed_back: its executor is shutting down. "
-        "paused: an operator has paused its kind, or all nodes.",
+        "paused: an operator has paused its kind, or all nodes. quota: its submitter runs, or holds, as much as it "
+        "may.",
         examples=["insufficient"],
     )
     missing: Vector = Field(default={}, description="What is missing now, by unit.")
@@ -92,6 +93,9 @@ class Waiting(BaseModel):
     held_by: list[str] = Field(default=[], description="Ids of one's own running tasks that hold what is missing.")
     held_by_others: int = Field(default=0, description="How many tasks of others hold it.")
     expected_start: datetime | None = Field(default=None, description="From the run times seen so far.")
+    policy: str | None = Field(default=None, description="The quota that is used up: running or held.")
+    limit: int | None = Field(default=None, description="Of the quota running: the most.")
+    used: int | None = Field(default=None, description="Of the quota running: what runs.")
     next_attempt_at: datetime | None = Field(default=None, description="When a Waiting task is due again.")
 
 

@@ -40,6 +40,8 @@ def why_it_waits(service: Service, task: Task) -> str | None:
         return None
     if service.pausing.holds_back(task.type):
         return '{"reason":"paused"}'
+    if (held_back := service.gate.explain(task)) is not None:
+        return held_back
     explained = service.manager.waiting(task.task_id, time.time())
     if explained is not None:
         return json.dumps(explained, separators=(",", ":"))

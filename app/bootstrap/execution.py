@@ -15,6 +15,8 @@ from app.execution.outside import OutsideExecutors
 from app.execution.pausing import LOOK_S, Pausing
 from app.execution.periodic import Periodic
 from app.execution.runner import Runner
+from app.execution.start_gate import LOOK_S as GATE_LOOK_S
+from app.execution.start_gate import StartGate
 from app.execution.upkeep import AllocationRules, AllocationTimeouts, Heartbeat, Rescuer
 from app.protocol.resources import Resources
 from app.resources.discovery import configured, discover
@@ -40,9 +42,11 @@ class Execution:
         capacity: Resources,
     ) -> None:
         self._lease_s = settings.execution.lease_s
-        self.manager = ResourceManager(capacity.amounts())
+        self.manager = ResourceManager(capacity.amounts(), storage.quotas.weights)
         recorder = Recorder(storage.journal)
-        self.dispatcher = Dispatcher(storage.leases, self.manager, registry, recorder, clock=time.time)
+        self.gate = StartGate(storage.quotas)
+        self.dispatcher = Dispatcher(storage.leases, self.manager, registry, recorder, self.gate, clock=time.time)
+        self.gate.opened = self.dispatcher.look
         self._backends = _backends(settings, registry)
         self.runner = Runner(
             recorder,
@@ -61,6 +65,7 @@ class Execution:
             storage.reader,
             [kind.name for kind in registry if kind.runs_in == "external"],
             paused=self.pausing.pauses,
+            refused=self.gate.refused,
             cancel_grace_s=settings.execution.cancel_grace_s,
         )
         self.heartbeat = Heartbeat(storage.leases, self.dispatcher)
@@ -83,6 +88,7 @@ class Execution:
             Periodic("rescue", min(1.0, self._lease_s / 3), self.rescuer.rescue),
             Periodic("deadlines at risk", DEADLINE_CHECK_S, self.deadlines.look),
             Periodic("pausing", LOOK_S, self.pausing.look),
+            Periodic("starts held back", GATE_LOOK_S, self.gate.look),
             Periodic("allocation time-outs", ALLOCATION_CHECK_S, self.timeouts.check),
         ]
 

@@ -23,6 +23,7 @@ from app.protocol.history import Item
 from app.protocol.resources import Amounts
 from app.protocol.task import Task
 from app.settings import FaultSettings, Settings
+from app.storage import quotas
 from app.storage.errors import StorageUnavailable
 from app.storage.listen import News
 from app.storage.readiness import Readiness
@@ -49,24 +50,24 @@ async def running_service(settings: Settings, metrics: Metrics) -> AsyncIterator
         stack.callback(outbound.close)
         registry = load(settings.tasks.task_types)
         security = Security(settings)
-        sealer = sealer_of(settings)
         await security.load(stack)
         capacity = capacity_of(settings.execution)
         storage = Storage(await open_database(settings.storage, stack), settings, metrics, security.contents.kids)
         execution = Execution(settings, registry, storage, security, metrics, capacity)
         revocations = await security.follow(storage.database)
-        delivery = Delivery(settings, storage, execution, outbound, sealer, metrics)
+        delivery = Delivery(settings, storage, execution, outbound, sealer_of(settings), metrics)
         runtime = Runtime(settings, storage, execution, delivery, security, metrics)
         submission = Submission(settings.execution, registry, storage, execution, security, delivery.callbacks)
-        limits = Limits(settings.security, storage)
+        limits = Limits(settings.security, storage, stack)
         await runtime.start(stack)
-        stack.push_async_callback(limits.calls.close)
         service = Service(
             registry=registry,
             verifier=security.verifier,
             token_keys=security.token_keys,
             addresses=limits.addresses,
             calls=limits.calls,
+            quotas=storage.quotas,
+            gate=execution.gate,
             revocations=revocations,
             submission=submission.handler,
             encrypted=submission.encrypted,
@@ -133,6 +134,7 @@ class Runtime:
         """Starts everything; registers its end. What is started last is ended first."""
         storage, execution = self._storage, self._execution
         storage.close_with(stack)
+        await storage.quotas.start()
         await execution.start_backends(stack)
         self.news.start()
         stack.push_async_callback(self.news.close)
@@ -161,6 +163,7 @@ class Runtime:
             Periodic("node report", self._settings.execution.lease_s / 3, self._report),
             Periodic("weeks to come", DAY_S, self._storage.prepare_weeks),
             Periodic("retention", DAY_S / 4, self._storage.prune),
+            Periodic("quotas", quotas.LOOK_S, self._storage.quotas.look),
             Periodic("rates that nobody uses", FORGET_RATES_S, self._storage.rates.forget),
         ]
 

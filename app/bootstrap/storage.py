@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from app.protocol.quotas import NOTHING_SET, Quota
 from app.settings import Settings, StorageSettings
+from app.settings.security import SecuritySettings
 from app.storage import guard, migrations, retention
 from app.storage.claim import Leases
 from app.storage.controls import Controls
@@ -18,6 +20,7 @@ from app.storage.journal import Journal
 from app.storage.nodes import Nodes
 from app.storage.outside import OutsideLeases
 from app.storage.queries import Heads, Queries, StatusReader
+from app.storage.quotas import Quotas
 from app.storage.rates import RateLevels
 from app.telemetry.metrics import Metrics
 
@@ -58,12 +61,18 @@ class Storage:
     ) -> None:
         lease_s = settings.execution.lease_s
         self._retention = timedelta(days=settings.storage.retention_days)
+        default_quota = _default_quota(settings.security)
         self.database = database = opened.database
         self.node_id = opened.node_id
         self.embedded = opened.embedded
         self.journal = Journal(
-            database, lease_s=lease_s, observe=metrics.journal_commit, conflicted=metrics.journal_conflict
+            database,
+            lease_s=lease_s,
+            observe=metrics.journal_commit,
+            conflicted=metrics.journal_conflict,
+            default_quota=default_quota,
         )
+        self.quotas = Quotas(database, default_quota)
         self.reader = StatusReader(database)
         self.queries = Queries(database)
         self.heads = Heads(database)
@@ -102,6 +111,12 @@ async def _url_and_node(storage: StorageSettings, stack: AsyncExitStack) -> tupl
     stack.push_async_callback(server.stop)
     await migrations.upgrade(url)
     return url, _own_node_id(storage.data_dir / "node-id")
+
+
+def _default_quota(security: SecuritySettings) -> Quota:
+    """What is in force for a submitter for whom an admin has set nothing."""
+    quota = NOTHING_SET if security.quota is None else Quota.from_text(security.quota)
+    return quota.model_copy(update={"rate": security.rate_limit.lower()})
 
 
 def _new_node_id() -> str:

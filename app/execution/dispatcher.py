@@ -7,7 +7,7 @@ it grants. What this node holds is in `holdings`, and nowhere else.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +16,7 @@ from app.execution.claimer import PENDING_LIMIT, Claimer
 from app.execution.holding import Holding, Recorder, parameters_of
 from app.execution.promptly import promptly
 from app.execution.runner import Runner
+from app.execution.start_gate import StartGate
 from app.protocol.reasons import Reason
 from app.protocol.resources import Amounts
 from app.protocol.task import Task
@@ -38,6 +39,7 @@ class Dispatcher:
         manager: ResourceManager,
         registry: Registry,
         recorder: Recorder,
+        gate: StartGate,
         *,
         clock: Callable[[], float],
     ) -> None:
@@ -47,6 +49,7 @@ class Dispatcher:
         self._manager = manager
         self._registry = registry
         self._recorder = recorder
+        self._gate = gate
         self._clock = clock
         self._served = [kind.name for kind in registry if kind.runs_in != "external"]
         self._runner: Runner | None = None
@@ -65,7 +68,7 @@ class Dispatcher:
         self._paused = False
         self._claimer.start()
 
-    # -- from the submission (submission.handler.Handover) ------------------------------------------
+    # -- from the submission (submission.handover.Handover) ------------------------------------------
 
     def reserve(self, task: Task) -> bool:
         """This node takes the task at once: it has room and nothing older waits in the database, or it comes first.
@@ -73,7 +76,7 @@ class Dispatcher:
         What waits in the database was left there in order: what is more urgent than all that waits here is more
         urgent than that too.
         """
-        if self._paused or task.type not in self._claimer.types:
+        if self._paused or task.type not in self._claimer.types or self._gate.is_shut(task.submitter):
             return False
         waiting = self._reserved + len(self._deferred) + self._manager.waiting_count
         if waiting >= self._claimer.window:
@@ -83,7 +86,8 @@ class Dispatcher:
             if most_urgent is None or task.priority >= most_urgent or waiting >= PENDING_LIMIT:
                 return False
         task.lease_owner = self.node_id
-        if self._reserved == 0 and not self._claimer.behind and self._manager.free_for(task.requested):
+        at_once = self._reserved == 0 and not self._claimer.behind and not self._gate.limits(task.submitter)
+        if at_once and self._manager.free_for(task.requested):
             self._start_at_once(task)
         else:
             self._reserved += 1
@@ -91,8 +95,7 @@ class Dispatcher:
 
     def deliver(self, task: Task, parameters: dict[str, Any]) -> None:
         """The reserved task is durable: its attempt runs, or it waits for its resources."""
-        grant = self._started.pop(task.task_id, None)
-        if grant is not None:
+        if (grant := self._started.pop(task.task_id, None)) is not None:
             self._run_attempt(self._hold(task, parameters), grant)
             return
         self._reserved -= 1
@@ -110,8 +113,9 @@ class Dispatcher:
                 self._ask(task, parameters)
         self._grant()
 
-    def withdraw(self, task: Task) -> None:
-        """The reserved task was not stored after all."""
+    def withdraw(self, task: Task, refusal: Exception | None = None) -> None:
+        """The reserved task was not stored after all, perhaps since a quota stands against its start."""
+        self._gate.refused(task, refusal)
         if self._started.pop(task.task_id, None) is None:
             self._reserved -= 1
             return
@@ -146,8 +150,7 @@ class Dispatcher:
     async def adopt(self, tasks: list[Task]) -> None:
         """Takes tasks whose lease this node has just been given, and gives back those that it cannot run.
 
-        Such as one of which a former attempt still runs here: its lease was lost, and the news of that comes only
-        now. It can be had again when that attempt has stopped. Raises StorageUnavailable.
+        Such as one of which a former attempt still runs here, until that has stopped. Raises StorageUnavailable.
         """
         strange = [task.task_id for task in tasks if not self._can_hold(task)]
         for task in tasks:
@@ -161,7 +164,7 @@ class Dispatcher:
 
     def _can_hold(self, task: Task) -> bool:
         served = not self._paused and task.type in self._claimer.types and self._leases.can_open(task)
-        return served and task.task_id not in self.holdings
+        return served and task.task_id not in self.holdings and self._gate.pass_through(task.submitter)
 
     # -- resources ----------------------------------------------------------------------------------
 
@@ -176,10 +179,9 @@ class Dispatcher:
         self._manager.request(request_of(task))
 
     def _grant(self) -> None:
-        if self._paused:
-            return
-        for grant in self._manager.decide(self._clock()):
-            self._run_attempt(self.holdings[grant.task_id], grant)
+        if not self._paused:
+            for grant in self._manager.decide(self._clock()):
+                self._run_attempt(self.holdings[grant.task_id], grant)
 
     def _run_attempt(self, holding: Holding, grant: Grant) -> None:
         holding.attempt = asyncio.create_task(self._run(holding, grant))
@@ -198,14 +200,18 @@ class Dispatcher:
             logger.exception("an attempt could not be brought to its end", extra={"task_id": holding.task.task_id})
         finally:
             del self.holdings[holding.task.task_id]
-        if not holding.lost and holding.task.run_at is not None:
-            self.look_at(holding.task.run_at)
+        ended = holding.task
+        if holding.held_back is not None:
+            self._gate.refused(ended, holding.held_back)
+            await self._give_back(lambda task: task.submitter == ended.submitter, [ended.task_id])
+        elif not holding.lost and ended.run_at is not None:
+            self.look_at(ended.run_at)
+        await self._gate.ended(ended.submitter)
 
     def let_go(self, holding: Holding) -> None:
         """Stops asking for the resources of a task that has not started, and forgets it."""
         self._forget(holding)
-        # It may have been in the way of others.
-        self._grant()
+        self._grant()  # what waits may have waited for it
 
     def _forget(self, holding: Holding) -> None:
         self._manager.withdraw(holding.task.task_id)
@@ -243,8 +249,7 @@ class Dispatcher:
 
     def lost(self, task_id: str) -> None:
         """The lease of a held task has gone to another: stop, and write nothing more."""
-        holding = self.holdings.get(task_id)
-        if holding is not None:
+        if (holding := self.holdings.get(task_id)) is not None:
             holding.lose()
             if holding.attempt is None:
                 self.let_go(holding)
@@ -272,7 +277,7 @@ class Dispatcher:
     async def leave_out(self, types: frozenset[str]) -> None:
         """Starts no tasks of these kinds, and those of all others that are served here."""
         self._claimer.types = [name for name in self._served if name not in types]
-        await self._give_back(types)
+        await self._give_back(lambda task: task.type in types)
         if self._left_out - types:
             self.look()
         self._left_out = types
@@ -283,14 +288,13 @@ class Dispatcher:
         await self._claimer.stop()
         await self.pause()
 
-    async def _give_back(self, types: frozenset[str] | None = None) -> None:
-        """Lets go of what waits here, of these kinds or of all."""
-        held = [holding for holding in self.holdings.values() if holding.attempt is None]
-        waiting = [holding for holding in held if types is None or holding.task.type in types]
+    async def _give_back(self, wanted: Callable[[Task], bool] = lambda _task: True, also: Sequence[str] = ()) -> None:
+        """Lets go of what waits here, all or what is wanted, and `also` of what has been forgotten already."""
+        waiting = [holding for holding in self.holdings.values() if holding.attempt is None and wanted(holding.task)]
         for holding in waiting:
             self._forget(holding)
-        if waiting:
+        if task_ids := [*also, *(holding.task.task_id for holding in waiting)]:
             try:
-                await self._leases.give_back([holding.task.task_id for holding in waiting])
+                await self._leases.give_back(task_ids)
             except StorageUnavailable:
-                logger.warning("%d tasks could not be given back: their leases will run out", len(waiting))
+                logger.warning("%d tasks could not be given back: their leases will run out", len(task_ids))

@@ -10,7 +10,7 @@ from typing import Any
 from app.execution.backends.backend import StopSignal
 from app.protocol.reasons import Reason
 from app.protocol.task import Task
-from app.storage.errors import Conflict
+from app.storage.errors import Conflict, QuotaExceeded
 from app.storage.journal import Journal
 from app.task_types.definition import TaskType
 
@@ -23,7 +23,7 @@ class Holding:
 
     `requested_at` is when it asked for resources; `kept_at`, on the event loop's clock, since when its lease runs for
     all that this node knows. `lost` says that the lease has gone to another holder: nothing more
-    is written.
+    is written. `held_back` is the quota that stands against its start.
     """
 
     task: Task
@@ -34,6 +34,7 @@ class Holding:
     attempt: asyncio.Task[None] | None = None
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     lost: bool = False
+    held_back: QuotaExceeded | None = None
     kept_at: float = field(default_factory=lambda: asyncio.get_running_loop().time())
 
     def lose(self) -> None:
@@ -51,8 +52,9 @@ class Recorder:
     async def record(self, holding: Holding, *steps: Step) -> None:
         """The steps, taken now and written as one change; waits out a database that is away.
 
-        Raises Conflict where the task is no longer this node's. A change that was refused ends it all: the version
-        that it would have led to may by now be that of the next holder, and what is made on it would pass the fence.
+        Raises Conflict where the task is no longer this node's, QuotaExceeded where it may not start now.
+        A change that was refused ends it all: the version that it would have led to may by now be that of the next
+        holder, and what is made on it would pass the fence.
         """
         async with holding.turn:
             if holding.lost:
@@ -62,7 +64,7 @@ class Recorder:
                 step(holding.task, now)
             try:
                 await self._journal.commit_surely(holding.task.change())
-            except Conflict:
+            except (Conflict, QuotaExceeded):
                 holding.lose()
                 raise
 

@@ -23,7 +23,7 @@ from app.protocol.resources import Amounts, shortfall
 from app.protocol.states import State
 from app.protocol.task import Task
 from app.resources.policy import subtract
-from app.storage.errors import Conflict
+from app.storage.errors import Conflict, QuotaExceeded
 from app.storage.journal import Journal
 from app.storage.outside import Claimed, OutsideLeases
 from app.storage.queries import StatusReader
@@ -71,6 +71,7 @@ class OutsideExecutors:
         types: Sequence[str],
         *,
         paused: Callable[[str], bool],
+        refused: Callable[[Task, QuotaExceeded], None],
         cancel_grace_s: float,
     ) -> None:
         self.types = tuple(types)
@@ -79,6 +80,7 @@ class OutsideExecutors:
         self._journal = journal
         self._reader = reader
         self._paused = paused
+        self._refused = refused
         self._grace = timedelta(seconds=cancel_grace_s)
         self._news = asyncio.Event()
 
@@ -167,6 +169,10 @@ class OutsideExecutors:
         try:
             await self._journal.commit(task.change())
         except Conflict:
+            return None
+        except QuotaExceeded as refusal:
+            self._refused(task, refusal)
+            await self._leases.give_back(owner, [task.task_id])
             return None
         if task.state.terminal:
             return None

@@ -25,7 +25,7 @@ from app.protocol.task import Task
 from app.resources.request import Grant
 from app.security.envelopes.contents import Contents
 from app.security.envelopes.errors import ContentUnavailable
-from app.storage.errors import Conflict
+from app.storage.errors import Conflict, QuotaExceeded
 
 logger = logging.getLogger("app.execution")
 
@@ -76,6 +76,9 @@ class Runner:
             await reached("runner.before_record")
             await self._recorder.record(holding, ending(outcome))
             await reached("runner.after_record")
+        except QuotaExceeded as refusal:
+            # It has not started: whoever holds it gives it back.
+            holding.held_back = refusal
         except Conflict:
             self._discard(task, outcome)
 

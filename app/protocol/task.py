@@ -13,6 +13,7 @@ from typing import Any
 from app.protocol.callbacks import Registration
 from app.protocol.history import ERASED, GENESIS, ROUTES, Item, MessageName, chained, digest_of
 from app.protocol.messages import RetryPolicy
+from app.protocol.quotas import Account
 from app.protocol.reasons import Reason
 from app.protocol.resources import Amounts
 from app.protocol.states import State, check_transition
@@ -24,13 +25,16 @@ from app.protocol.times import format_time
 class Change:
     """What the journal writes: `task` as it is now, guarded by the version it was read at, and its new messages.
 
-    A task without `guard` is new. `task` must not be stepped further by others until the change is committed;
-    stepping it further oneself and handing over a second change is fine, the journal folds the two.
+    A task without `guard` is new; `before` and `after` are what counts of it to a quota then and now. `task` must not
+    be stepped further by others until the change is committed; stepping it further oneself and handing over a second
+    change is fine, the journal folds the two.
     """
 
     task: "Task"
     guard: int | None
     items: tuple[Item, ...]
+    before: Account | None
+    after: Account
 
 
 @dataclass(slots=True, eq=False)
@@ -87,6 +91,7 @@ class Task:
     lease_owner: str | None = None
 
     _guard: int | None = None
+    _account: Account | None = None
     _items: list[Item] = field(default_factory=list)
     identity_json: str | None = None
     """The part of the status that never changes, once it has been rendered."""
@@ -221,15 +226,17 @@ class Task:
 
     def change(self) -> Change:
         """Everything since the last change, as one change for the journal."""
-        guard, items = self._guard, tuple(self._items)
+        guard, items, before = self._guard, tuple(self._items), self._account
         self.version += 1
         self._guard = self.version
+        self._account = Account(self.state, self.result_json, self.allocated)
         self._items.clear()
-        return Change(self, guard, items)
+        return Change(self, guard, items, before, self._account)
 
     def loaded(self) -> "Task":
         """The task as just read from its row: the next change is guarded by the version read."""
         self._guard = self.version
+        self._account = Account(self.state, self.result_json, self.allocated)
         return self
 
     # -- inside -----------------------------------------------------------------------------------

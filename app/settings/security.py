@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator
 from pydantic_settings import NoDecode
 
+from app.protocol.quotas import NOTHING_SET, Quota
 from app.protocol.rates import Rate
 from app.settings.section import Section, listed
 
@@ -49,6 +50,12 @@ class SecuritySettings(Section):
         description="How often one submitter may call, over all services on one database: a number and a unit (second, "
         "minute, hour, day), or off. An admin sets others for single submitters.",
     )
+    quota: str | None = Field(
+        default=None,
+        description="What each submitter may have where an admin has set nothing else, as JSON: "
+        '{"queued": 10000, "running": 50, "held": {"cpu": 8}, "stored_bytes": 1000000000}. '
+        "What it does not name is not limited.",
+    )
     address_rate_limit: str | None = Field(
         default=None,
         description="How often one address may call a service without a valid token, in the same form. Where it is "
@@ -76,6 +83,14 @@ class SecuritySettings(Section):
     def _is_rate(cls, value: str | None) -> str | None:
         if value is not None and value.lower() != NO_LIMIT:
             Rate.parse(value)
+        return value
+
+    @field_validator("quota")
+    @classmethod
+    def _is_quota(cls, value: str | None) -> str | None:
+        quota = NOTHING_SET if value is None else Quota.from_text(value)
+        if quota.rate is not None or quota.weight is not None:
+            raise ValueError("must name no rate (RATE_LIMIT is for all) and no weight (all have the same)")
         return value
 
     @field_validator("cors_origins", mode="before")

@@ -3,7 +3,8 @@
 StorageError
 ├── StorageUnavailable   away, starting, read-only, full, out of connections: try again later (503)
 ├── Conflict             the task changed since it was read, or its lease is another's: nothing was written
-└── DuplicateMessage     the submitter has used this message_id (or Idempotency-Key) before
+├── DuplicateMessage     the submitter has used this message_id (or Idempotency-Key) before
+└── QuotaExceeded        the submitter has as much as it may: nothing was written
 """
 
 import asyncpg
@@ -12,7 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 
 class StorageError(Exception):
-    """Base of all three."""
+    """Base of all."""
 
 
 class StorageUnavailable(StorageError):
@@ -25,6 +26,23 @@ class Conflict(StorageError):
 
 class DuplicateMessage(StorageError):
     """The key is taken by another task of the same submitter; nothing was written."""
+
+
+OF_STARTS = frozenset({"running", "held"})
+"""Quotas that hold back a start, and refuse nothing."""
+
+
+class QuotaExceeded(StorageError):
+    """The change would take its submitter beyond a quota; none of it was written.
+
+    `policy` is queued, stored_bytes, running or held; `limit` and `used` are numbers, of held they are None.
+    """
+
+    def __init__(self, policy: str, limit: int | None, used: int | None) -> None:
+        super().__init__(f"the submitter's quota {policy} is used up")
+        self.policy = policy
+        self.limit = limit
+        self.used = used
 
 
 _AWAY = (

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.protocol.history import Item
+from app.protocol.quotas import Counts, difference
 from app.protocol.task import Change, Task
 from app.storage.rows import standing_of
 
@@ -31,6 +32,13 @@ class Fold:
     standing: tuple[Any, ...]
     items: list[Item]
     positions: list[int]
+    first: Change
+    last: Change
+
+    @property
+    def counts(self) -> Counts:
+        """What the changes together add to their submitter's use."""
+        return difference(self.first.before, self.last.after, self.task.submission)
 
 
 def fold_changes(entries: list[Entry]) -> tuple[list[Fold], list[int]]:
@@ -47,13 +55,14 @@ def fold_changes(entries: list[Entry]) -> tuple[list[Fold], list[int]]:
         if fold is None:
             version = (change.guard or 0) + 1
             folds[change.task.task_id] = Fold(
-                change.task, change.guard, version, entry.standing, list(change.items), [position]
+                change.task, change.guard, version, entry.standing, list(change.items), [position], change, change
             )
         elif fold.task is change.task and fold.version == change.guard:
             fold.version += 1
             fold.standing = entry.standing
             fold.items.extend(change.items)
             fold.positions.append(position)
+            fold.last = change
         else:
             rivals.append(position)
     return list(folds.values()), rivals

@@ -16,13 +16,13 @@ from collections.abc import Callable, Sequence
 from sqlalchemy import literal, select
 
 from app.protocol.history import Item
+from app.protocol.quotas import NOTHING_SET, Quota
 from app.protocol.task import Change, Task
 from app.storage.batching import Batcher
-from app.storage.callbacks import callback_arguments
 from app.storage.database import Database
 from app.storage.errors import Conflict, DuplicateMessage, StorageUnavailable
 from app.storage.folding import Entry, Fold, fold_changes
-from app.storage.statement import CALLBACK_STATEMENT, STATEMENT, arguments
+from app.storage.ledger import Ledger
 from app.storage.tables import history
 
 logger = logging.getLogger("app.storage")
@@ -47,9 +47,10 @@ class Journal:
         lease_s: float,
         observe: Callable[[int, float], None],
         conflicted: Callable[[int], None] = lambda _changes: None,
+        default_quota: Quota = NOTHING_SET,
     ) -> None:
         self._database = database
-        self._connection = database.dedicated("journal")
+        self._ledger = Ledger(database.dedicated("journal"), default_quota)
         self._lease_s = lease_s
         self._observe = observe
         self._conflicted = conflicted
@@ -70,13 +71,13 @@ class Journal:
     def commit(self, change: Change) -> "asyncio.Future[None]":
         """Durable when the future is done.
 
-        The future raises Conflict, DuplicateMessage, or StorageUnavailable (after which the change may or
-        may not have been written).
+        The future raises Conflict, DuplicateMessage, QuotaExceeded, or StorageUnavailable (after which the change
+        may or may not have been written).
         """
         return self._batcher.submit(Entry.of(change))
 
     async def commit_surely(self, change: Change) -> None:
-        """As `commit`, tried again for as long as the database is away. Raises Conflict only.
+        """As `commit`, tried again for as long as the database is away. Raises Conflict, of a start QuotaExceeded.
 
         A first try that was written although its answer was lost is recognised by the hash of its history.
         """
@@ -101,7 +102,7 @@ class Journal:
     async def close(self) -> None:
         """Writes what is waiting, then closes the connection."""
         await self._batcher.close()
-        await self._connection.close()
+        await self._ledger.close()
 
     async def _recorded(self, task_id: str, head: str) -> bool:
         while True:
@@ -126,7 +127,7 @@ class Journal:
 
     async def _write_folds(self, folds: list[Fold], answers: list[Exception | None]) -> None:
         try:
-            written = await self._execute(folds)
+            written, refused = await self._execute(folds)
         except StorageUnavailable:
             self.failing = True
             raise
@@ -136,12 +137,17 @@ class Journal:
             await self._write_one_by_one(folds, answers)
             return
         self.failing = False
+        conflicts = 0
         for fold in folds:
-            if fold.task.task_id not in written:
+            if fold.task.task_id in written:
+                continue
+            refusal = refused.get(fold.task.task_id)
+            if refusal is None:
                 refusal = DuplicateMessage() if fold.guard is None else Conflict()
-                _answer(fold, answers, refusal)
-        if refused := sum(fold.guard is not None and fold.task.task_id not in written for fold in folds):
-            self._conflicted(refused)
+                conflicts += fold.guard is not None
+            _answer(fold, answers, refusal)
+        if conflicts:
+            self._conflicted(conflicts)
         if written:
             self._announce([(fold.task, fold.items) for fold in folds if fold.task.task_id in written])
 
@@ -168,13 +174,12 @@ class Journal:
                 # It is committed: whoever waits for it must not be told otherwise.
                 logger.exception("a listener to commits failed")
 
-    async def _execute(self, folds: list[Fold]) -> set[str]:
+    async def _execute(self, folds: list[Fold]) -> tuple[set[str], dict[str, Exception]]:
+        """Writes in one transaction; answers which tasks were written, and which were refused for a quota."""
         begin = asyncio.get_running_loop().time()
-        called = callback_arguments(folds)
-        statement = STATEMENT if called is None else CALLBACK_STATEMENT
-        rows = await self._connection.fetch(statement, self._lease_s, *arguments(folds), *(called or ()))
+        written, refused = await self._ledger.write(self._lease_s, folds)
         self._observe(len(folds), asyncio.get_running_loop().time() - begin)
-        return {str(row[0]) for row in rows}
+        return written, refused
 
 
 def _answer(fold: Fold, answers: list[Exception | None], answer: Exception) -> None:

@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.storage.database import Database
 from app.storage.errors import StorageUnavailable, is_locked
+from app.storage.usage import Usage
 
 logger = logging.getLogger("app.storage")
 
@@ -93,7 +94,11 @@ async def prune(url: str, older_than: timedelta, *, dry_run: bool = False) -> Pr
         async with database.connect() as connection:
             now = (await connection.execute(text("SELECT clock_timestamp()"))).scalar_one()
         round_of = _Round(database, now - older_than, dry_run=dry_run)
-        return Pruning(now - older_than, await round_of.weeks(), await round_of.stragglers())
+        pruning = Pruning(now - older_than, await round_of.weeks(), await round_of.stragglers())
+        if not dry_run and (pruning.weeks or pruning.stragglers):
+            # What is gone no longer counts to anybody's quota.
+            await Usage(database).recount()
+        return pruning
     finally:
         await database.close()
 

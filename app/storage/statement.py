@@ -6,6 +6,7 @@ from typing import Any
 from app.protocol.history import Item
 from app.protocol.times import format_time
 from app.storage.callbacks import with_callbacks
+from app.storage.counting import NOT_COUNTED, Fragments, counted
 from app.storage.folding import Fold
 from app.storage.rows import IDENTITY, STANDING, identity_of
 
@@ -31,11 +32,12 @@ than ten arrays of eight values: the driver looks at each value of an array seve
 _AS_TEXT = frozenset({"json", "jsonb"})
 
 
-def _build_statement() -> str:
+def _build_statement(counts: Fragments) -> str:
     """One statement for everything: new tasks, changed tasks, and the messages of those that were written.
 
     $1 is the lease in seconds; the arrays of columns follow in the order of `arguments`, then the bounds of the changed
-    tasks' ids (see rows.in_order).
+    tasks' ids (see rows.in_order), then what counts. Each row of the answer is a task that was written; where `policy`
+    is not null, one that was refused for it, or word about the counting.
     """
     names = [field.column for field in (*IDENTITY, *STANDING)]
     standing = [(field.column, field.type) for field in STANDING]
@@ -50,11 +52,11 @@ def _build_statement() -> str:
     history_names = [name for name, _ in _HISTORY]
     history_values = [f"c.{name}::{kind}" for name, kind in _HISTORY]
     return f"""
-WITH keyed AS (
+WITH {counts.before}keyed AS (
     INSERT INTO idempotency_keys (submitter, idempotency_key, task_id)
     SELECT c.submitter, c.idempotency_key, c.task_id
     FROM {keys}
-    WHERE c.state <> 'Rejected' AND NOT EXISTS (
+    WHERE c.state <> 'Rejected' AND {counts.condition} AND NOT EXISTS (
         SELECT FROM idempotency_keys_before AS b
         WHERE b.submitter = c.submitter AND b.idempotency_key = c.idempotency_key
             -- A key is free again when its task has been dropped.
@@ -66,7 +68,7 @@ WITH keyed AS (
     INSERT INTO tasks (task_id, {", ".join(names)}, lease_expires_at)
     SELECT c.task_id, {", ".join(typed[name] for name in names)}, {lease}
     FROM {new}
-    WHERE c.state = 'Rejected' OR (c.task_id IN (SELECT task_id FROM keyed)) IS TRUE
+    WHERE (c.state = 'Rejected' OR (c.task_id IN (SELECT task_id FROM keyed)) IS TRUE) AND {counts.condition}
     ON CONFLICT DO NOTHING
     RETURNING task_id
 ), updated AS (
@@ -74,6 +76,7 @@ WITH keyed AS (
     SET {", ".join(f"{name} = {typed[name]}" for name, _ in standing)}, lease_expires_at = {lease}
     FROM {changed}
     WHERE t.task_id = c.task_id AND t.version = c.guard AND t.task_id BETWEEN {bounds}
+        AND {counts.condition}
     RETURNING t.task_id
 ), written AS (
     SELECT task_id FROM inserted UNION ALL SELECT task_id FROM updated
@@ -83,8 +86,9 @@ WITH keyed AS (
     FROM {messages}
     -- IS TRUE keeps this a hashed lookup: as a join it would be planned as a loop over the loop.
     WHERE (c.task_id IN (SELECT task_id FROM written)) IS TRUE
-)
-SELECT task_id FROM written"""
+){counts.after}
+SELECT task_id, NULL::text AS policy, NULL::bigint AS quota, NULL::bigint AS used FROM written
+{counts.answers}"""
 
 
 def _unnest(columns: Sequence[tuple[str, str]], first: int) -> tuple[str, int]:
@@ -108,9 +112,14 @@ def _split(columns: Sequence[tuple[str, str]], first: int) -> str:
     return f"unnest({arrays}) AS c({', '.join(name for name, _ in columns)})"
 
 
-STATEMENT = _build_statement()
-CALLBACK_STATEMENT = with_callbacks(STATEMENT)
-"""For batches with tasks whose messages are sent to their submitters; see callbacks.py."""
+_BEFORE = 1 + len(IDENTITY) + len(STANDING) + 2 + len(STANDING) + len(_HISTORY) + 2
+
+STATEMENT = _build_statement(NOT_COUNTED)
+COUNTING_STATEMENT = _build_statement(counted(2 + _BEFORE))
+"""The same where use is counted; it takes the arguments of counting.reckon besides."""
+
+CALLBACK_STATEMENT, COUNTING_CALLBACK_STATEMENT = with_callbacks(STATEMENT), with_callbacks(COUNTING_STATEMENT)
+"""The same for batches with tasks whose messages are sent to their submitters; see callbacks.py."""
 
 
 def arguments(folds: list[Fold]) -> list[Sequence[Any]]:

@@ -224,6 +224,34 @@ paused_types = Table(
     Column("paused_by", Text, nullable=False),
 )
 
+# What admins have set for single submitters (app/protocol/quotas.py); null: as for everybody.
+quotas = Table(
+    "quotas",
+    metadata,
+    Column("submitter", Text, primary_key=True),
+    Column("queued", BigInteger),
+    Column("running", BigInteger),
+    # Thousandths by unit.
+    Column("held", JSONB),
+    Column("stored_bytes", BigInteger),
+    Column("rate", Text),
+    Column("weight", Double),
+    Column("set_at", _moment, nullable=False),
+    Column("set_by", Text, nullable=False),
+)
+
+# What each submitter uses, written by the journal with what it counts; and since when it is counted, one row or none.
+quota_usage = Table(
+    "quota_usage",
+    metadata,
+    Column("submitter", Text, primary_key=True),
+    Column("queued", BigInteger, nullable=False, server_default="0"),
+    Column("running", BigInteger, nullable=False, server_default="0"),
+    Column("stored_bytes", BigInteger, nullable=False, server_default="0"),
+    Column("held", JSONB, nullable=False, server_default="{}"),
+)
+quota_counting = Table("quota_counting", metadata, Column("since", _moment, nullable=False))
+
 # How often each subject has called: app/protocol/rates.py tells what an arrival is. Unlogged, so that a draw waits for
 # no disk; after a crash of Postgres everyone begins anew.
 rate_levels = Table(

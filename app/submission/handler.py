@@ -17,11 +17,12 @@ from app.protocol.messages import Header, RetryPolicy, SubmitTask
 from app.protocol.problems import MemberError
 from app.protocol.resources import Amounts
 from app.protocol.task import Task
-from app.storage.errors import DuplicateMessage, StorageUnavailable
+from app.storage.errors import DuplicateMessage, QuotaExceeded, StorageError, StorageUnavailable
 from app.storage.journal import Journal
 from app.storage.queries import Queries
 from app.submission.callbacks import Callbacks
 from app.submission.dry_run import prospect
+from app.submission.handover import Handover, started_or_not
 from app.submission.idempotency import KeyReused, content_digest
 from app.submission.identifiers import new_task_id
 from app.submission.outlook import Outlook
@@ -39,22 +40,6 @@ class InvalidTask(Exception):
         super().__init__("the message is not acceptable")
         self.errors = errors
         self.task_id = task_id
-
-
-class Handover(Protocol):
-    """The way from an accepted task to its execution without a detour through the database."""
-
-    def reserve(self, task: Task) -> bool:
-        """This node takes the task at once: it is leased to it, and started where its resources are free."""
-
-    def deliver(self, task: Task, parameters: dict[str, Any]) -> None:
-        """The reserved task is durable: execute it."""
-
-    def withdraw(self, task: Task) -> None:
-        """The reserved task was not stored after all."""
-
-    def announce(self, task: Task) -> None:
-        """A task was stored that nobody has reserved."""
 
 
 class Seal(Protocol):
@@ -110,7 +95,7 @@ class SubmissionHandler:
     async def submit(self, raw: bytes, submitter: str, idempotency_key: str | None = None) -> Submission:
         """Takes one submit_task message.
 
-        Raises strict_json.NotJson or ForbiddenJson, InvalidTask, KeyReused, StorageUnavailable.
+        Raises strict_json.NotJson or ForbiddenJson, InvalidTask, KeyReused, QuotaExceeded, StorageUnavailable.
         """
         value = strict_json.parse(raw)
         return await self.submit_value(value, raw.decode(), submitter, idempotency_key)
@@ -124,11 +109,15 @@ class SubmissionHandler:
         text = self._callbacks.kept_text(value, text)
         if verdict.errors or verdict.checked.message is None or verdict.checked.kind is None:
             raise InvalidTask(verdict.errors, await self._keep_rejected(verdict, text, submitter, now, seal))
-        message = verdict.checked.message
-        task = self._task(message, verdict.checked.kind, verdict.requested, text, submitter, now)
-        if idempotency_key is not None:
-            task.idempotency_key = idempotency_key
-        return await self._accept(task, verdict.value["body"], message, seal)
+        message, kind = verdict.checked.message, verdict.checked.kind
+
+        def accept() -> Awaitable[Submission]:
+            task = self._task(message, kind, verdict.requested, text, submitter, now)
+            if idempotency_key is not None:
+                task.idempotency_key = idempotency_key
+            return self._accept(task, verdict.value["body"], message, seal)
+
+        return await started_or_not(accept)
 
     async def submit_again(
         self, verdict: Verdict, text: str, failed: Task, content: Any, seal: Seal | None = None
@@ -140,10 +129,14 @@ class SubmissionHandler:
         message, kind = verdict.checked.message, verdict.checked.kind
         assert message is not None, "it has been checked"
         assert kind is not None, "it has been checked"
-        task = self._task(message, kind, verdict.requested, text, failed.submitter, datetime.now(UTC))
-        task.retry_of = failed.task_id
-        task.registration = await self._callbacks.with_secret_of(failed.task_id, task.registration)
-        return await self._accept(task, content, message, seal)
+
+        async def accept() -> Submission:
+            task = self._task(message, kind, verdict.requested, text, failed.submitter, datetime.now(UTC))
+            task.retry_of = failed.task_id
+            task.registration = await self._callbacks.with_secret_of(failed.task_id, task.registration)
+            return await self._accept(task, content, message, seal)
+
+        return await started_or_not(accept)
 
     async def dry_run(self, raw: bytes, submitter: str, idempotency_key: str | None = None) -> dict[str, Any]:
         """What `submit` would do with the message; nothing is kept. Raises as `submit` does."""
@@ -212,10 +205,11 @@ class SubmissionHandler:
             await reached("submission.before_commit")
             await self._journal.commit(task.change())
             await reached("submission.after_commit")
-        except DuplicateMessage:
+        except (DuplicateMessage, QuotaExceeded) as refusal:
             if reserved:
-                self._handover.withdraw(task)
-            return await self._replay(task, content, seal)
+                self._handover.withdraw(task, refusal)
+            # A repetition asks for nothing more than it has.
+            return await self._replay(task, content, seal, refusal)
         except BaseException:
             # Not stored, or in doubt: if it was, its lease runs out and it is rescued.
             if reserved:
@@ -228,10 +222,10 @@ class SubmissionHandler:
             self._handover.announce(task)
         return submission
 
-    async def _replay(self, task: Task, content: Any, seal: Seal | None) -> Submission:
+    async def _replay(self, task: Task, content: Any, seal: Seal | None, refusal: StorageError) -> Submission:
         known = await self._queries.find_submission(task.submitter, task.idempotency_key)
         if known is None:
-            raise DuplicateMessage
+            raise refusal
         if not await _is_same(known, content, seal):
             raise KeyReused(known.task_id)
         return Submission(known.task_id, known.status_json(), replayed=True)
@@ -239,7 +233,7 @@ class SubmissionHandler:
     async def _keep_rejected(
         self, verdict: Verdict, text: str, submitter: str, now: datetime, seal: Seal | None
     ) -> str | None:
-        """Keeps a readable message as a Rejected task: one whose header is sound."""
+        """Keeps a readable message as a Rejected task: one whose header is sound, and for which there is room."""
         try:
             header = Header.model_validate(verdict.value["header"])
         except (ValueError, TypeError, KeyError):
@@ -252,7 +246,10 @@ class SubmissionHandler:
         else:
             seal.close(task, verdict.value.get("body"), now, valid=False)
             task.reject(now, seal.hide(error))
-        await self._journal.commit(task.change())
+        try:
+            await self._journal.commit(task.change())
+        except QuotaExceeded:
+            return None
         return task.task_id
 
     def _task(

@@ -44,6 +44,11 @@ WALK: list[tuple[str, str, set[Role | None], int]] = [
     ("GET", "/v1/admin/revocations", ADMIN, 200),
     ("POST", "/v1/admin/revocations", ADMIN, 415),
     ("DELETE", "/v1/admin/revocations/{revocation_id}", ADMIN, 404),
+    ("GET", "/v1/quota", MONITOR, 200),
+    ("GET", "/v1/admin/quotas", ADMIN, 200),
+    ("GET", "/v1/admin/quotas/{submitter}", ADMIN, 200),
+    ("PUT", "/v1/admin/quotas/{submitter}", ADMIN, 415),
+    ("DELETE", "/v1/admin/quotas/{submitter}", ADMIN, 404),
     ("GET", "/livez", ALL, 200),
     ("GET", "/readyz", ALL, 200),
     ("GET", "/metrics", ALL, 200),
@@ -60,12 +65,9 @@ def test_the_walk_of_all_routes_by_all_roles(
     callers: Callers, nobody: httpx.Client, method: str, path: str, admitted: set[Role | None], status: int
 ) -> None:
     clients: dict[Role | None, httpx.Client] = {None: nobody, **{role: callers.make(role).http for role in Role}}
-    answers = {
-        role: client.request(
-            method, path.format(task_id="none", name="none", node="none", revocation_id="none", execution_id="none")
-        )
-        for role, client in clients.items()
-    }
+    members = ("task_id", "name", "node", "revocation_id", "execution_id", "submitter")
+    named = path.format(**dict.fromkeys(members, "none"))
+    answers = {role: client.request(method, named) for role, client in clients.items()}
     expected = {role: status if role in admitted else (401 if role is None else 403) for role in clients}
     assert {role: answer.status_code for role, answer in answers.items()} == expected
     for role, answer in answers.items():

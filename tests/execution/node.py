@@ -18,10 +18,12 @@ from app.execution.dispatcher import Dispatcher
 from app.execution.draining import drain
 from app.execution.holding import Recorder
 from app.execution.runner import Runner
+from app.execution.start_gate import StartGate
 from app.execution.upkeep import AllocationRules, AllocationTimeouts, Heartbeat, Rescuer
 from app.outbound.rules import OutboundRules
 from app.protocol.history import first_break
 from app.protocol.messages import RetryPolicy
+from app.protocol.quotas import NOTHING_SET
 from app.protocol.resources import Amounts, Resources
 from app.protocol.states import TRANSITIONS, State
 from app.protocol.task import Task
@@ -34,6 +36,7 @@ from app.storage.delivery_log import DeliveryLog
 from app.storage.errors import StorageUnavailable
 from app.storage.journal import Journal
 from app.storage.queries import Queries, StatusReader
+from app.storage.quotas import Quotas
 from app.submission.callbacks import Callbacks
 from app.submission.handler import SubmissionHandler
 from app.submission.outlook import Outlook
@@ -252,7 +255,8 @@ def _assemble(
     reader = StatusReader(database)
     manager = ResourceManager(capacity)
     recorder = Recorder(journal)
-    dispatcher = Dispatcher(leases, manager, registry, recorder, clock=lambda: time.time() + node.late_s)
+    gate = StartGate(Quotas(database, NOTHING_SET))
+    dispatcher = Dispatcher(leases, manager, registry, recorder, gate, clock=lambda: time.time() + node.late_s)
     backend = AsyncioBackend(cancel_grace_s=5, max_result_bytes=100_000)
     told: list[str] = []
     node = Node(

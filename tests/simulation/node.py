@@ -17,16 +17,19 @@ from app.execution.draining import drain
 from app.execution.holding import Recorder
 from app.execution.periodic import Periodic
 from app.execution.runner import Runner
+from app.execution.start_gate import StartGate
 from app.execution.upkeep import AllocationRules, AllocationTimeouts, Heartbeat, Rescuer
 from app.outbound.rules import OutboundRules
 from app.protocol.history import Item
 from app.protocol.messages import RetryPolicy
+from app.protocol.quotas import NOTHING_SET
 from app.protocol.resources import Amounts
 from app.protocol.task import Task
 from app.resources.manager import ResourceManager
 from app.resources.request import request_of
 from app.security.sealing import Sealer
 from app.storage.errors import StorageUnavailable
+from app.storage.quotas import Quotas
 from app.submission.callbacks import Callbacks
 from app.submission.handler import SubmissionHandler
 from app.submission.outlook import Outlook
@@ -36,6 +39,7 @@ from tests.simulation.handlers import Ledger, SimulatedBackend
 from tests.simulation.line import Line, Weather
 from tests.simulation.loop import Process, VirtualLoop
 from tests.simulation.storage import (
+    NOWHERE,
     SimulatedHeads,
     SimulatedJournal,
     SimulatedLeases,
@@ -94,7 +98,8 @@ class Node:
 
     def _build_execution(self) -> None:
         recorder, clock = Recorder(self.journal), self._ground.wall_clock
-        self.dispatcher = Dispatcher(self.leases, self.manager, self._ground.registry, recorder, clock=clock)
+        gate = StartGate(Quotas(NOWHERE, NOTHING_SET))
+        self.dispatcher = Dispatcher(self.leases, self.manager, self._ground.registry, recorder, gate, clock=clock)
         self._runner = Runner(
             recorder,
             {"asyncio": self.backend},

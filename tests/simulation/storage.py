@@ -35,8 +35,8 @@ class SimulatedJournal(Journal):
         self._line = open_line()
         self._looks = open_line()
 
-    async def _execute(self, folds: list[Fold]) -> set[str]:
-        return await self._line.ask(lambda: self._model.write(folds, self._lease_s, self._node_id))
+    async def _execute(self, folds: list[Fold]) -> tuple[set[str], dict[str, Exception]]:
+        return await self._line.ask(lambda: self._model.write(folds, self._lease_s, self._node_id)), {}
 
     async def _recorded(self, task_id: str, head: str) -> bool:
         return await surely(self._looks, lambda: self._model.recorded(task_id, head))

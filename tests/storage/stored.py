@@ -13,6 +13,7 @@ import asyncpg
 
 from app.protocol.history import Item, MessageName, Party, first_break
 from app.protocol.messages import RetryPolicy
+from app.protocol.quotas import NOTHING_SET, Quota
 from app.protocol.states import State
 from app.protocol.task import Task
 from app.storage.claim import Leases
@@ -136,7 +137,12 @@ def item_of(row: asyncpg.Record) -> Item:
 
 @asynccontextmanager
 async def open_store(
-    url: str, *, sql_url: str | None = None, node_id: str = "node-a", lease_s: float = 15
+    url: str,
+    *,
+    sql_url: str | None = None,
+    node_id: str = "node-a",
+    lease_s: float = 15,
+    default_quota: Quota = NOTHING_SET,
 ) -> AsyncIterator[Store]:
     """Opens and closes one node's storage; `sql_url` is where the test looks, if not by the same way."""
     database = Database(url, pool_size=3)
@@ -144,7 +150,12 @@ async def open_store(
     store = Store(
         url,
         database,
-        Journal(database, lease_s=lease_s, observe=lambda size, _seconds: batches.append(size)),
+        Journal(
+            database,
+            lease_s=lease_s,
+            observe=lambda size, _seconds: batches.append(size),
+            default_quota=default_quota,
+        ),
         Leases(database, node_id=node_id, lease_s=lease_s),
         await asyncpg.connect(driver_dsn(sql_url or url)),
         batches,

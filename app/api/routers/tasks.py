@@ -84,8 +84,11 @@ async def _dry_run(
     service: Service, body: bytes, principal: Principal, key: str | None, *, encrypted: bool
 ) -> dict[str, Any]:
     if encrypted:
-        return await service.encrypted.dry_run(body, principal, key)
-    return await service.submission.dry_run(body, principal.subject, key)
+        prospect = await service.encrypted.dry_run(body, principal, key)
+    else:
+        prospect = await service.submission.dry_run(body, principal.subject, key)
+    violated = [] if prospect["replay_of"] else await service.quotas.violated_by(principal.subject, len(body))
+    return {**prospect, "quota": {"accepted": not violated, "violated-policies": violated}}
 
 
 def _validate_only(request: Request) -> bool:
