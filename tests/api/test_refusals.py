@@ -213,3 +213,11 @@ def test_json_that_means_different_things_to_different_readers_is_refused(
 )
 def test_what_is_just_within_the_rules_is_accepted(alice: Caller, parameters: str) -> None:
     assert alice.post(with_parameters(parameters)).status_code == 202
+
+
+def test_an_object_of_a_hundred_thousand_names_is_refused(alice: Caller) -> None:
+    many = ",".join(f'"{number:x}":0' for number in range(100_000))
+    response = alice.post(with_parameters("{" + many + "}"))
+    assert (response.status_code, response.json()["detail"]) == (422, "An object has more than 10000 names.")
+    enough = ",".join(f'"{number:x}":0' for number in range(10_000))
+    assert alice.post(with_parameters("{" + enough + "}")).status_code == 202
