@@ -15,6 +15,13 @@ from app.main import create_app
 from app.protocol.problems import MemberError
 from app.protocol.strict_json import ForbiddenJson, NotJson
 from app.security.address_limits import AddressLimits
+from app.security.envelopes.errors import (
+    ContentUnavailable,
+    EnvelopeTooLarge,
+    InvalidEnvelope,
+    UnusableAnswerKey,
+    WrongSender,
+)
 from app.security.errors import InvalidToken
 from app.security.rate_limits import SubjectLimits
 from app.storage.errors import Conflict, DuplicateMessage, StorageUnavailable
@@ -38,6 +45,11 @@ ERRORS: list[tuple[Exception, int]] = [
     (ClientDisconnect(), 400),
     (RequestValidationError([]), 422),
     (HTTPException(404, INSIDE), 404),
+    (InvalidEnvelope(INSIDE), 400),
+    (EnvelopeTooLarge(1000), 413),
+    (WrongSender(), 403),
+    (UnusableAnswerKey("is too short"), 422),
+    (ContentUnavailable(INSIDE), 503),
     (Conflict(INSIDE), 500),
     (RuntimeError(INSIDE), 500),
     (KeyError(INSIDE), 500),
