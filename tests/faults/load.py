@@ -44,7 +44,7 @@ class Load:
         self._stopping = asyncio.Event()
         self._recent: list[str] = []
 
-    async def run(self, readers: int = 20) -> None:
+    async def run(self, readers: int = 10) -> None:
         """Until `stop`, and until everything that was begun has its answer."""
         reading = [asyncio.create_task(self._read_streams(number)) for number in range(readers)]
         open_: set[asyncio.Task[None]] = set()
@@ -119,7 +119,7 @@ class Load:
                 await self._read_to_the_end(received)
                 self.seen.received.append(received)
                 await self._acknowledge(received)
-            await self._pause(0.2)
+            await self._pause(1.0)
 
     async def _read_to_the_end(self, received: Received) -> None:
         deadline = time.monotonic() + PATIENCE_S
