@@ -106,12 +106,11 @@ class Task:
         """
         text = self.submission if as_sent is None else as_sent
         self.updated_at = now
+        if not valid:
+            self._move(State.VALIDATING)
+        self._record(MessageName.SUBMIT_TASK, text, now)
         if valid:
-            self._record(MessageName.SUBMIT_TASK, text, now)
             self._move(State.VALIDATING)
-        else:
-            self._move(State.VALIDATING)
-            self._record(MessageName.SUBMIT_TASK, text, now)
 
     def reject(self, now: datetime, error: dict[str, Any]) -> None:
         """The validators found the task not acceptable."""
@@ -217,8 +216,6 @@ class Task:
         self._wait(now, {"reason": "handed_back", "attempt": self.attempt})
         self._tell(MessageName.PROGRESS_UPDATE, now)
 
-    # -- for the journal --------------------------------------------------------------------------
-
     @property
     def erased(self) -> bool:
         """Whether its content has been erased."""
@@ -247,8 +244,7 @@ class Task:
 
     def _wait(self, run_at: datetime, waiting: dict[str, Any]) -> None:
         self._move(State.WAITING)
-        self.run_at = run_at
-        self.lease_owner = None
+        self.run_at, self.lease_owner = run_at, None
         self.waiting_json = json_text({**waiting, "next_attempt_at": format_time(run_at)})
 
     def _end(self, now: datetime, state: State, reason: Reason | None, error_json: str | None) -> None:
@@ -257,8 +253,7 @@ class Task:
         self.reason = reason
         self.error_json = error_json
         self.waiting_json = self.warning_json = None
-        self.run_at = None
-        self.lease_owner = None
+        self.run_at = self.lease_owner = None
 
     def _release(self, now: datetime, used: dict[str, float]) -> None:
         for unit, amount in used.items():

@@ -45,6 +45,37 @@ _STATEMENTS = (
         ) AS added
     $$
     """,
+    # As before, and what is erased is given back.
+    """
+    CREATE OR REPLACE FUNCTION erase_content(of_task uuid, by_whom text) RETURNS SETOF erasures
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+    DECLARE
+        erased bigint;
+    BEGIN
+        -- Locked before the task, as by the journal, so that neither locks the other out.
+        PERFORM FROM quota_usage WHERE submitter = (SELECT submitter FROM tasks WHERE task_id = of_task) FOR UPDATE;
+        PERFORM FROM tasks WHERE task_id = of_task AND finished_at IS NOT NULL FOR UPDATE;
+        IF NOT FOUND THEN
+            RETURN;
+        END IF;
+        SELECT octet_length(submission::text) + coalesce(octet_length(result::text), 0) - octet_length('null')
+            INTO erased FROM tasks WHERE task_id = of_task;
+        INSERT INTO erasures VALUES (of_task, clock_timestamp(), by_whom) ON CONFLICT DO NOTHING;
+        UPDATE tasks SET submission = 'null', labels = '{}', progress_details = NULL, error = NULL, result = NULL,
+            waiting = NULL, warning = NULL, encryption = NULL, callback = false, version = version + 1
+            WHERE task_id = of_task AND submission::text <> 'null';
+        UPDATE quota_usage SET stored_bytes = stored_bytes - erased
+            WHERE submitter = (SELECT submitter FROM tasks WHERE task_id = of_task);
+        UPDATE history SET message = NULL, erased_at = clock_timestamp(),
+            message_digest = encode(sha256(convert_to(message::text, 'UTF8')), 'hex')
+            WHERE task_id = of_task AND message IS NOT NULL;
+        -- What could not be delivered yet has no content any more.
+        DELETE FROM deliveries WHERE task_id = of_task;
+        DELETE FROM delivery_attempts WHERE task_id = of_task;
+        RETURN QUERY SELECT * FROM erasures WHERE task_id = of_task;
+    END
+    $$
+    """,
 )
 
 
@@ -56,5 +87,9 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drops them: what admins have set is gone."""
+    scripts = op.get_context().script
+    assert scripts is not None, "Alembic runs this from its scripts"
+    former = [each for each in scripts.get_revision("0010").module._STATEMENTS if "erase_content" in each]  # noqa: SLF001 - a migration is a script
+    op.execute(former[0].replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION"))
     op.execute("DROP FUNCTION add_amounts(jsonb, jsonb)")
     op.execute("DROP TABLE quotas, quota_usage, quota_counting")

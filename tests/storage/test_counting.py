@@ -12,6 +12,7 @@ from app.protocol.reasons import Reason
 from app.protocol.resources import Resources
 from app.protocol.states import State
 from app.protocol.task import Task
+from app.storage.erasure import Erasures
 from app.storage.errors import Conflict, DuplicateMessage, QuotaExceeded
 from app.storage.quotas import Quotas
 from app.storage.usage import Usage, Use
@@ -266,3 +267,15 @@ def step(task: Task, dice: random.Random) -> None:
         started(task)
     else:
         started(task)
+
+
+async def test_what_is_erased_is_given_back_once(store: Store, quotas: Quotas) -> None:
+    task = started(accepted_task())
+    await store.put(task)
+    task.complete(datetime.now(UTC), '{"text":"some"}', {})
+    await store.put(task)
+    erasures = Erasures(store.database)
+    for _ in range(2):
+        assert await erasures.erase(task.task_id, "root") is not None
+        assert (await quotas.usage.of("alice")).stored_bytes == len("null")
+    assert await quotas.usage.recount(repair=False) == []
