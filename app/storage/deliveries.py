@@ -26,7 +26,8 @@ FORGOTTEN = 500
 _IS_FREE = "(d.claimed_until IS NULL OR d.claimed_until < clock_timestamp())"
 
 # From sink to sink by the index, however many deliveries each of them has: who waits long in one line does not hide
-# the others. A sink without anything due comes with a null.
+# the others. A sink without anything due comes with a null. The time is the statement's: clock_timestamp() may change
+# within it, so the index could not be asked for it, and a line of 100,000 that is not due would be read whole (92 ms).
 _DUE = f"""
 WITH RECURSIVE sinks(sink) AS (
     (SELECT sink FROM deliveries WHERE next_attempt_at IS NOT NULL AND sink > $1 ORDER BY sink LIMIT 1)
@@ -39,7 +40,7 @@ SELECT s.sink, c.task_id
 FROM (SELECT sink FROM sinks WHERE sink IS NOT NULL LIMIT $2) AS s
 LEFT JOIN LATERAL (
     SELECT d.task_id FROM deliveries AS d
-    WHERE d.sink = s.sink AND d.next_attempt_at <= clock_timestamp() AND {_IS_FREE}
+    WHERE d.sink = s.sink AND d.next_attempt_at <= statement_timestamp() AND {_IS_FREE}
     ORDER BY d.next_attempt_at LIMIT $3
 ) AS c ON true"""
 

@@ -178,7 +178,7 @@ def test_a_secret_is_nowhere_but_in_what_seals_it(
     service = start_quick()
     callers = Callers(service)
     alice, admin = callers.make(Role.SUBMITTER), callers.make(Role.ADMIN)
-    url = sink.tell("/hook?token=in-the-url", answers(500), answers(200))
+    url = sink.tell("/hook?token=in-the-url", answers(500, "X-Inner: inner-answer", body=b"inner-answer"), answers(200))
     sent = message(callback={"url": url, "secret": SECRET})
     task_id = alice.submit(sent)
     delivery(alice, task_id, "delivered")
@@ -191,6 +191,8 @@ def test_a_secret_is_nowhere_but_in_what_seals_it(
     kept += everything_in(database_url)
     assert SECRET[6:20] not in kept
     assert "in-the-url" not in service.log
+    # Of what the receiver answered nothing is kept but the class of its status.
+    assert "inner-answer" not in kept
     assert alice.history(task_id)[0]["message"]["body"]["task_specification"]["callback"] == {"url": url}
     # The same message is the same task; with another secret it is another message.
     assert alice.post(sent).status_code == 200
