@@ -13,7 +13,8 @@ class Proxy:
 
     `away` refuses connections. `black_hole` swallows what either side sends, and connections are made all the same:
     nobody is told that nothing arrives. `lose_next_answer` cuts the connection in place of the next answer: what was
-    asked for has been carried out, and the client never learns it.
+    asked for has been carried out, and the client never learns it. `cut_after` cuts every connection when so many bytes
+    more have passed, in either direction and on all of them together.
     """
 
     def __init__(self, database_url: str) -> None:
@@ -25,6 +26,7 @@ class Proxy:
         self.black_hole = False
         self.lose_next_answer = False
         self.answers_lost = 0
+        self.cut_after: int | None = None
 
     @property
     def url(self) -> str:
@@ -52,6 +54,11 @@ class Proxy:
         for stream in self._streams:
             stream.transport.abort()
         self._streams.clear()
+
+    async def _send_and_cut(self, sink: asyncio.StreamWriter, data: bytes) -> None:
+        sink.write(data)
+        await sink.drain()
+        self.cut()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.away:
@@ -81,6 +88,12 @@ class Proxy:
                     return
                 if self.black_hole:
                     continue
+                if self.cut_after is not None:
+                    data, left = data[: self.cut_after], self.cut_after - len(data)
+                    self.cut_after = left if left > 0 else None
+                    if left <= 0:
+                        await self._send_and_cut(sink, data)
+                        return
                 sink.write(data)
                 await sink.drain()
         sink.close()

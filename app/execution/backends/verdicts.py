@@ -19,7 +19,10 @@ def answered(attempt: Attempt, ended: Ended, body: bytes, max_bytes: int, peak_m
         return _succeeded(body, max_bytes, used)
     if ended.trace is not None:
         log_failure(attempt, ended.error.get("kind", "an error"), ended.trace)
-    return Failed(ended.reason, dict(ended.error), ended.permanent, used)
+    error = dict(ended.error)
+    if error.get("kind") == MemoryError.__name__:
+        error |= _memory(attempt.allocation.memory_mb, used)
+    return Failed(ended.reason, error, ended.permanent, used)
 
 
 def died(end: Exit, before: Resting | None, granted_mb: int, violation: str | None) -> Failed:
@@ -35,11 +38,11 @@ def died(end: Exit, before: Resting | None, granted_mb: int, violation: str | No
         error["message"] = f"the task's process is lost: {end.refused}"
     elif end.taken_mb is not None:
         message = f"the task took {end.taken_mb:.0f} MiB of memory and was granted {granted_mb} MiB"
-        error = {"kind": "MemoryExceeded", "message": message, "asked_memory_mb": granted_mb}
+        error = {"kind": "MemoryExceeded", "message": message}
     else:
         error |= _evidence(end.returncode)
     if "peak_memory_mb" in used:
-        error["peak_memory_mb"] = used["peak_memory_mb"]
+        error |= _memory(granted_mb, used)
     return Failed(Reason.EXECUTION_ERROR, error, permanent=False, used=used)
 
 
@@ -60,6 +63,10 @@ def _used(end: Exit, before: Resting | None) -> Usage:
         return {}
     peak = max(end.taken_mb or 0.0, end.max_rss_mb - before.rss_mb, 0.0)
     return {"cpu_s": round(max(0.0, end.cpu_s - before.cpu_s), 6), "peak_memory_mb": round(peak, 3)}
+
+
+def _memory(granted_mb: int, used: Usage) -> dict[str, Any]:
+    return {"asked_memory_mb": granted_mb, "peak_memory_mb": used["peak_memory_mb"]}
 
 
 def _evidence(returncode: int | None) -> dict[str, Any]:

@@ -38,11 +38,23 @@ async def test_a_result_that_is_too_large_cannot_pass() -> None:
 @pytest.mark.parametrize(
     ("end", "violation", "error"),
     [
-        (Exit(-11, max_rss_mb=50), None, {"kind": "ProcessDied", "signal": "SIGSEGV", "peak_memory_mb": 10}),
-        (Exit(-40, max_rss_mb=50), None, {"kind": "ProcessDied", "signal": "signal 40", "peak_memory_mb": 10}),
-        (Exit(7, max_rss_mb=30), None, {"kind": "ProcessDied", "exit_code": 7, "peak_memory_mb": 0}),
+        (
+            Exit(-11, max_rss_mb=50),
+            None,
+            {"kind": "ProcessDied", "signal": "SIGSEGV", "asked_memory_mb": 64, "peak_memory_mb": 10},
+        ),
+        (
+            Exit(-40, max_rss_mb=50),
+            None,
+            {"kind": "ProcessDied", "signal": "signal 40", "asked_memory_mb": 64, "peak_memory_mb": 10},
+        ),
+        (
+            Exit(7, max_rss_mb=30),
+            None,
+            {"kind": "ProcessDied", "exit_code": 7, "asked_memory_mb": 64, "peak_memory_mb": 0},
+        ),
         (Exit(-9, taken_mb=80), None, {"kind": "MemoryExceeded", "asked_memory_mb": 64, "peak_memory_mb": 80}),
-        (Exit(-9), "no frame", {"kind": "ProcessDied", "peak_memory_mb": 0}),
+        (Exit(-9), "no frame", {"kind": "ProcessDied", "asked_memory_mb": 64, "peak_memory_mb": 0}),
         (Exit(None, refused="no more processes"), None, {"kind": "ProcessDied"}),
     ],
 )
