@@ -23,15 +23,21 @@ def operations(service: Service) -> int:
 
 @pytest.mark.parametrize(
     ("role", "phases", "examples"),
-    [(Role.SUBMITTER, "examples,coverage,fuzzing", 10), (Role.ADMIN, "examples,fuzzing,stateful", 10)],
+    [
+        (Role.SUBMITTER, "examples,coverage,fuzzing", 10),
+        (Role.ADMIN, "examples,fuzzing,stateful", 10),
+        (Role.EXECUTOR, "examples,fuzzing", 5),
+        (None, "examples,fuzzing", 2),
+    ],
 )
 def test_every_answer_is_as_documented_and_none_is_a_server_error(
-    wire: Service, callers: Callers, tmp_path: Path, role: Role, phases: str, examples: int
+    wire: Service, callers: Callers, tmp_path: Path, role: Role | None, phases: str, examples: int
 ) -> None:
     shutil.copy(CONFIGURATION, tmp_path / "schemathesis.toml")
+    token = "none" if role is None else callers.make(role).token
     command = [
         *(sys.executable, "-c", PROGRAM, "run", f"{wire.url}/openapi.json"),
-        *("--header", f"Authorization: Bearer {callers.make(role).token}"),
+        *("--header", f"Authorization: Bearer {token}"),
         *("--phases", phases, "--max-examples", str(examples), "--seed", "1"),
         *("--continue-on-failure", "--no-color"),
     ]
