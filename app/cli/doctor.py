@@ -28,6 +28,7 @@ from app.settings import Settings, SettingsError, StorageSettings
 from app.storage import guard, migrations
 from app.storage.database import Database
 from app.storage.errors import StorageUnavailable
+from app.storage.usage import Usage
 from app.task_types.registry import TaskTypeError, load
 
 MIN_FREE_BYTES = 1_000_000_000
@@ -165,11 +166,22 @@ async def _database(url: str, *, unsafe: bool) -> list[Finding]:
             except (guard.UnfitDatabase, migrations.SchemaMismatch) as error:
                 allowed = unsafe and subject == "durability"
                 findings.append(Finding(subject, "warn" if allowed else "wrong", str(error)))
+        if findings[-1].verdict == "ok":
+            findings.append(await _quotas(database))
         return findings
     except StorageUnavailable as error:
         return [Finding("database", "wrong", sentence(error))]
     finally:
         await database.close()
+
+
+async def _quotas(database: Database) -> Finding:
+    """What submitters use is counted with every change; here it is counted from the tasks, and corrected."""
+    wrong = await Usage(database).recount()
+    if wrong:
+        names = ", ".join(wrong[:10])
+        return Finding("quotas", "warn", f"what {names} use was counted wrong, and is right again: please report it")
+    return Finding("quotas", "ok", "what submitters use is what their tasks add up to")
 
 
 async def _server(database: Database) -> Finding:

@@ -31,6 +31,7 @@ COMMANDS = {
     "watch": (TASKS, "app.cli.watch", "watch"),
     "list": (TASKS, "app.cli.list_", "list_tasks"),
     "explain": (TASKS, "app.cli.explain", "explain"),
+    "quota": (TASKS, "app.cli.quota", "quota"),
     "cancel": (TASKS, "app.cli.cancel", "cancel"),
     "webhooks": (TASKS, "app.cli.webhooks", "webhooks"),
     "erase": (TASKS, "app.cli.erase", "erase"),

@@ -54,6 +54,10 @@ class Service:
         """The answer to a DELETE. Raises Refused, Unreachable, Usage."""
         return self._request("DELETE", path)
 
+    def put(self, path: str, content: bytes) -> httpx.Response:
+        """The answer to a PUT of JSON. Raises Refused, Unreachable, Usage."""
+        return self._request("PUT", path, content=content, headers={"Content-Type": "application/json"})
+
     def submit(self, message: bytes, *, validate_only: bool = False) -> httpx.Response:
         """Submits a message, again where no answer came: its message_id makes sure that it is taken only once."""
         params = {"validate_only": "true"} if validate_only else None
