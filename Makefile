@@ -14,7 +14,7 @@ UV_LOCK := .venv/bin/uv pip compile pyproject.toml --universal --python-version 
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: run
 run: $(READY) ## Start the service, with an embedded Postgres unless DATABASE_URL is set
@@ -45,6 +45,10 @@ check-settings: $(READY)
 .PHONY: bench
 bench: $(READY) ## Measure the speed against an empty endpoint (a few minutes)
 	.venv/bin/python -m tests.benchmarks
+
+.PHONY: bench-claims
+bench-claims: $(READY) ## Measure claims while a thousand, a hundred thousand and a million tasks wait (some minutes)
+	.venv/bin/python -m tests.benchmarks.claims
 
 .PHONY: chaos
 chaos: $(READY) ## Run the fault tests in their full amounts (an hour or more)

@@ -1,4 +1,8 @@
-"""The claimer: brings tasks from the database to this node, as many as it can use, most urgent first."""
+"""The claimer: brings tasks from the database to this node, as many as it can use, as the fair order would run them.
+
+Which tasks those are is decided by pure rules (app/resources/claims.py) over what is known of the lines in which tasks
+wait (app/resources/ring.py).
+"""
 
 import asyncio
 import logging
@@ -6,26 +10,28 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
 from app.protocol.task import Task
+from app.resources.claims import Claims, Terms
 from app.resources.manager import ResourceManager
 from app.storage.claim import Leases
 from app.storage.errors import StorageUnavailable
-from app.storage.rows import amounts_text
+from app.storage.lines import Line, line_of
 
 logger = logging.getLogger("app.execution")
 
 CLAIM_LIMIT = 200
 """Tasks in one claim: a claim of 200 costs little more than one of 20."""
 
-SHAPE_WINDOW = 200
-"""Waiting requests of one shape held in memory. A shape that reaches its window is not claimed until half of it has
-been granted, so that requests which cannot be granted (a licence that is out, a GPU that is taken) never keep others
-from being looked at."""
+WINDOW = 200
+"""Waiting requests of one sort (priority, kind and resources) held in memory, divided between their submitters."""
 
 LEAST_WINDOW = 4
 """The same for a node that has just begun to run tasks beside others."""
 
-PENDING_LIMIT = 20 * SHAPE_WINDOW
-"""Waiting requests of all shapes held in memory."""
+PENDING_LIMIT = 20 * WINDOW
+"""Waiting requests of all sorts held in memory."""
+
+BARREN_LOOKS = 4
+"""Looks in a row that bring nothing to claim, before the next wake-up is waited for."""
 
 POLL_S = 1.0
 """How often the database is asked when nobody says anything: the fallback behind every wake-up."""
@@ -38,8 +44,8 @@ class Claimer:
     """Claims until the database has nothing more for this node, and again when there may be.
 
     `backlog` says that more waits in the database than is wanted here. `alone` says that no other node serves: what
-    waits may then as well wait here. `types` are those claimed; nothing is while `held`. `caught_up` is called when
-    everything that was announced has been looked at.
+    waits may then as well wait here. `types` are those claimed, `allowance` how many more of a submitter's; nothing is
+    while `held`. `caught_up` is called when everything that was announced has been looked at.
     """
 
     def __init__(
@@ -54,6 +60,7 @@ class Claimer:
         self.alone = True
         self.held = False
         self.types = list(types)
+        self.allowance: Callable[[str], int | None] = lambda _submitter: None
         self._leases = leases
         self._manager = manager
         self._adopt = adopt
@@ -63,9 +70,8 @@ class Claimer:
         self._wake = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
         self._stopping = False
-        self._full: frozenset[str] = frozenset()
-        # The full shapes beside which the last claim found nothing: another claim would only pass over them again.
-        self._barren: frozenset[str] | None = None
+        self._claims = Claims()
+        self._barren = 0
 
     @property
     def behind(self) -> bool:
@@ -74,14 +80,19 @@ class Claimer:
 
     @property
     def window(self) -> int:
-        """How many requests of one shape this node holds while they wait.
+        """How many requests of one sort this node holds while they wait.
 
         Beside others a quarter of what runs here, enough to bridge the time that a claim takes: what waits behind a
         busy node could start on an idle one.
         """
         if self.alone:
-            return SHAPE_WINDOW
-        return min(SHAPE_WINDOW, max(LEAST_WINDOW, self._manager.running_count // 4))
+            return WINDOW
+        return min(WINDOW, max(LEAST_WINDOW, self._manager.running_count // 4))
+
+    def comes_first(self, priority: int) -> bool:
+        """Whether a task would be more urgent than all that waits, here and, as far as is known, in the database."""
+        here = self._manager.most_urgent_waiting
+        return here is not None and priority < min([here, *(line.priority for line in self._claims.ring.lines)])
 
     def start(self) -> None:
         """Begins to claim, at once."""
@@ -97,13 +108,15 @@ class Claimer:
             for loop in late:
                 loop.cancel()
 
-    def announce(self, shape: str | None = None) -> None:
-        """Something waits in the database, of this shape; without one: something may."""
-        if shape in self._full:
-            return
-        if shape is not None:
+    def announce(self, line: Line | None = None) -> None:
+        """Something waits in the database, in this line; without one: something may, anywhere."""
+        if line is None:
+            self._claims.ring.look_again()
+        else:
+            self._claims.ring.learn(line)
+            if self._claims.holds_enough(line, self._manager.census):
+                return
             self._announced += 1
-        self._barren = None
         self._wake.set()
 
     def look_at(self, moment: datetime) -> None:
@@ -121,8 +134,9 @@ class Claimer:
             try:
                 await asyncio.wait_for(self._wake.wait(), POLL_S)
             except TimeoutError:
-                self._barren = None
+                self._claims.ring.look_again()
             self._wake.clear()
+            self._barren = 0
             try:
                 while not self._stopping and await self._claim():
                     pass
@@ -137,27 +151,24 @@ class Claimer:
 
     async def _claim(self) -> bool:
         """One claim; answers whether another may bring more."""
-        self._full = self._full_shapes()
-        if self.held or self._manager.waiting_count >= PENDING_LIMIT or self._full == self._barren:
+        if self.held or self._manager.waiting_count >= PENDING_LIMIT:
             return False
-        limit = min(CLAIM_LIMIT, self.window)
         announced = self._announced
-        tasks = await self._leases.claim(limit, self.types, sorted(self._full))
+        ring = self._claims.ring
+        looked = not ring.whole
+        if looked:
+            walks = ring.walks()
+            ring.saw(walks, await self._leases.look(*walks))
+        wants = self._claims.wants(min(CLAIM_LIMIT, self.window), self._manager.census, self._terms())
+        tasks = await self._leases.claim(wants) if wants else []
+        self._claims.got(wants, map(line_of, tasks))
         await self._adopt(tasks)
-        more = len(tasks) >= limit
-        # Woken while the claim was under way: it may have looked too early.
-        told = self._wake.is_set()
-        self._barren = self._full if self._full and not more and not told else None
-        # With a shape held back, more of it may wait than was looked at.
-        self.backlog = more or bool(self._full)
+        self.backlog = not ring.empty or self._manager.waiting_count >= self.window
         self._looked_at = announced
         if not self.behind:
             self._caught_up()
-        return more
+        self._barren = 0 if tasks else self._barren + looked
+        return bool(tasks) or (looked and not ring.whole and self._barren < BARREN_LOOKS)
 
-    def _full_shapes(self) -> frozenset[str]:
-        counts = {amounts_text(amounts): count for amounts, count in self._manager.pending_by_shape()}
-        window = self.window
-        return frozenset(
-            shape for shape, count in counts.items() if count >= window or (shape in self._full and count > window // 2)
-        )
+    def _terms(self) -> Terms:
+        return Terms(self.window, allowance=self.allowance, closed=lambda line: line.type not in self.types)

@@ -24,7 +24,7 @@ from app.resources.manager import ResourceManager
 from app.resources.request import Grant, request_of
 from app.storage.claim import Leases
 from app.storage.errors import StorageUnavailable
-from app.storage.rows import amounts_text
+from app.storage.lines import line_of
 from app.task_types.registry import Registry
 
 logger = logging.getLogger("app.execution")
@@ -54,6 +54,7 @@ class Dispatcher:
         self._served = [kind.name for kind in registry if kind.runs_in != "external"]
         self._runner: Runner | None = None
         self._claimer = Claimer(leases, manager, self._served, self.adopt, self._ask_deferred)
+        self._claimer.allowance = gate.room
         self._paused = True
         self._closing = False
         self._left_out: frozenset[str] = frozenset()
@@ -73,18 +74,15 @@ class Dispatcher:
     def reserve(self, task: Task) -> bool:
         """This node takes the task at once: it has room and nothing older waits in the database, or it comes first.
 
-        What waits in the database was left there in order: what is more urgent than all that waits here is more
-        urgent than that too.
+        So nobody passes those who wait in the database, whoever submits there and how fast.
         """
         if self._paused or task.type not in self._claimer.types or self._gate.is_shut(task.submitter):
             return False
         waiting = self._reserved + len(self._deferred) + self._manager.waiting_count
         if waiting >= self._claimer.window:
             self._claimer.backlog = True
-        if self._claimer.backlog:
-            most_urgent = self._manager.most_urgent_waiting
-            if most_urgent is None or task.priority >= most_urgent or waiting >= PENDING_LIMIT:
-                return False
+        if self._claimer.backlog and (waiting >= PENDING_LIMIT or not self._claimer.comes_first(task.priority)):
+            return False
         task.lease_owner = self.node_id
         at_once = self._reserved == 0 and not self._claimer.behind and not self._gate.limits(task.submitter)
         if at_once and self._manager.free_for(task.requested):
@@ -133,7 +131,7 @@ class Dispatcher:
 
     def announce(self, task: Task) -> None:
         """A task was stored that nobody has reserved."""
-        self._claimer.announce(amounts_text(task.requested))
+        self._claimer.announce(line_of(task))
 
     def starts_at_once(self, amounts: Amounts) -> bool:
         """Whether a task that asks for so much would start now."""

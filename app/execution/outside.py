@@ -22,14 +22,21 @@ from app.protocol.reasons import Reason
 from app.protocol.resources import Amounts, shortfall
 from app.protocol.states import State
 from app.protocol.task import Task
+from app.resources.census import Census
+from app.resources.claims import Claims, Terms
 from app.resources.policy import subtract
 from app.storage.errors import Conflict, QuotaExceeded
 from app.storage.journal import Journal
+from app.storage.lines import Line, Want, line_of
 from app.storage.outside import Claimed, OutsideLeases
 from app.storage.queries import StatusReader
+from app.storage.rows import amounts_of
 
 OWNER_PREFIX = "executor/"
 _EXECUTION = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.([1-9][0-9]{0,3})", re.ASCII)
+LOOKS = 8
+"""Looks at what waits in one claim, before it is taken for having found nothing."""
+
 POLL_S = 1.0
 """How often a waiting claim looks when nobody says anything."""
 
@@ -81,6 +88,7 @@ class OutsideExecutors:
         self._reader = reader
         self._paused = paused
         self._refused = refused
+        self._claims = Claims()
         self._grace = timedelta(seconds=cancel_grace_s)
         self._news = asyncio.Event()
 
@@ -148,11 +156,28 @@ class OutsideExecutors:
         return await self._end(executor, execution_id, outcome)
 
     async def _claim(self, owner: str, types: Sequence[str], offered: Amounts | None, limit: int) -> list[Execution]:
-        claimed = await self._leases.claim(owner, types, offered, limit)
+        wants = await self._wants(types, offered, limit)
+        claimed = await self._leases.claim(owner, wants) if wants else []
+        self._claims.got(wants, (line_of(each.task) for each in claimed))
         kept, too_much = fitting(claimed, offered)
         await self._leases.give_back(owner, [each.task.task_id for each in too_much])
         begun = await asyncio.gather(*(self._begin(owner, each) for each in kept))
         return [execution for execution in begun if execution is not None]
+
+    async def _wants(self, types: Sequence[str], offered: Amounts | None, limit: int) -> list[Want]:
+        """What to claim: the lines that this executor can serve take turns, whichever executor asks."""
+
+        def closed(line: Line) -> bool:
+            return line.type not in types or (offered is not None and bool(shortfall(amounts_of(line.shape), offered)))
+
+        ring = self._claims.ring
+        for _ in range(LOOKS):
+            walks = ring.walks()
+            ring.saw(walks, await self._leases.look(*walks))
+            wants = self._claims.wants(limit, Census(), Terms(limit, closed=closed))
+            if wants or ring.whole:
+                return wants
+        return []
 
     async def _begin(self, owner: str, claimed: Claimed) -> Execution | None:
         """Resources, then the start, in one change. None where it was cancelled, or has gone to another, meanwhile."""

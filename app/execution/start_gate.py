@@ -48,6 +48,11 @@ class StartGate:
         shut = self._shut.get(submitter)
         return shut is not None and shut.room <= 0
 
+    def room(self, submitter: str) -> int | None:
+        """How many of this submitter's tasks may come in now; None where nothing is known to stand against them."""
+        shut = self._shut.get(submitter)
+        return None if shut is None else max(0, shut.room)
+
     def pass_through(self, submitter: str) -> bool:
         """Lets one task in, unless the gate is shut."""
         shut = self._shut.get(submitter)

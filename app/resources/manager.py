@@ -12,6 +12,7 @@ from app.protocol.resources import Amounts, shortfall, to_wire
 from app.resources.aging import Aging
 from app.resources.allocations import Allocations
 from app.resources.backfill import Backfill
+from app.resources.census import Census, line_of_request
 from app.resources.explanation import Standing, explain
 from app.resources.lanes import Entry
 from app.resources.policy import earliest_fit
@@ -30,6 +31,8 @@ class ResourceManager:
     def __init__(
         self, capacity: Amounts, weights: Mapping[str, float] | None = None, aging_s: float = 60.0, aged_share: int = 10
     ) -> None:
+        self.census = Census()
+        """What waits, counted line by line; what has been asked for since the last decision is not in it yet."""
         self._allocations = Allocations(capacity)
         self._queue = FairQueue(Aging(aging_s, aged_share), weights or {})
         self._backfill = Backfill(self._allocations, self._queue)
@@ -50,12 +53,16 @@ class ResourceManager:
 
     def withdraw(self, task_id: str) -> bool:
         """The task does not want its resources any more. False where it was not waiting: granted, or unknown."""
-        if self._incoming.pop(task_id, None) or self._beyond.pop(task_id, None):
+        if self._incoming.pop(task_id, None):
             return True
+        request = self._beyond.pop(task_id, None)
         entry = self._entries.pop(task_id, None)
         if entry is not None:
             self._queue.remove(entry)
-        return entry is not None
+            request = entry.request
+        if request is not None:
+            self.census.add(line_of_request(request), -1)
+        return request is not None
 
     def release(self, task_id: str, now: float, *, ran_to_end: bool = True) -> None:
         """The task gives back all that it was granted. Raises NotAllocated where it holds nothing.
@@ -182,6 +189,7 @@ class ResourceManager:
 
     def _enqueue(self, now: float) -> None:
         for task_id, request in self._incoming.items():
+            self.census.add(line_of_request(request))
             if self.blocked_by_capacity(request.amounts):
                 self._beyond[task_id] = request
             else:
@@ -201,6 +209,7 @@ class ResourceManager:
             if in_order:
                 self._backfill.granted_in_order()
             del self._entries[entry.request.task_id]
+            self.census.add(line_of_request(entry.request), -1)
         return grants
 
     def _standing(self, entry: Entry, now: float) -> Standing:

@@ -10,7 +10,7 @@ from itertools import count
 from math import inf
 from typing import NamedTuple
 
-from app.resources.aging import Aging
+from app.resources.aging import MOST_LEFT, RETURNS_S, Aging
 from app.resources.lanes import Entry, Vector, shape_of
 from app.resources.level import Level
 from app.resources.request import Request
@@ -32,6 +32,9 @@ class FairQueue:
         self._levels: dict[int, Level] = {}
         self._priorities: list[int] = []
         self._numbers = count()
+        # Priorities of which nothing waits, and since when: their lanes still owe for what was claimed a moment ago.
+        self._idle: dict[int, tuple[float, Level]] = {}
+        self._now = 0.0
         self._turn: Entry | None = None  # of a hungry priority, and next until it is granted
         self._waiting = 0
 
@@ -40,11 +43,8 @@ class FairQueue:
 
     def add(self, request: Request, cost: float, now: float) -> Entry:
         """The request waits; `cost` is what it is expected to take, in share-seconds."""
-        level = self._levels.get(request.priority)
-        if level is None:
-            level = self._levels[request.priority] = Level()
-            insort(self._priorities, request.priority)
-            self._aging.join(request.priority, now)
+        self._now = now
+        level = self._levels.get(request.priority) or self._begin(request.priority)
         lane = level.lane_of(request.submitter, self._weights.get(request.submitter, 1.0))
         deadline = inf if request.deadline is None else request.deadline
         due = (deadline, request.submitted_at, next(self._numbers))
@@ -62,12 +62,15 @@ class FairQueue:
         if entry is self._turn:
             self._turn = None
         if not level.waiting:
-            del self._levels[priority]
             del self._priorities[bisect_left(self._priorities, priority)]
-            self._aging.leave(priority)
+            self._aging.leave(priority, self._now)
+            if len(self._idle) >= MOST_LEFT:
+                del self._idle[next(iter(self._idle))]
+            self._idle[priority] = (self._now, self._levels.pop(priority))
 
     def take(self, entry: Entry, now: float, *, in_order: bool) -> None:
         """The request is granted: in its order, or ahead of the one that is first (backfill)."""
+        self._now = now
         priority = entry.request.priority
         self._levels[priority].charge(entry)
         if entry is self._turn:
@@ -91,6 +94,16 @@ class FairQueue:
             self._turn = self._levels[hungry].first()
             return self._turn
         return self._levels[self._priorities[0]].first()
+
+    def _begin(self, priority: int) -> Level:
+        """A priority of which nothing waited; what came back at once goes on as before."""
+        left_at, level = self._idle.pop(priority, (-inf, Level()))
+        if self._now - left_at > RETURNS_S:
+            level = Level()
+        self._levels[priority] = level
+        insort(self._priorities, priority)
+        self._aging.join(priority, self._now)
+        return level
 
     @property
     def most_urgent(self) -> int | None:

@@ -14,34 +14,18 @@ from app.protocol.messages import TIMEOUT_MAX_S
 from app.protocol.task import Task
 from app.storage.database import Database
 from app.storage.errors import Conflict
+from app.storage.lines import LOOK, PICK, Seen, Walk, Want, look_arguments, pick_arguments, seen_of
 from app.storage.rows import COLUMNS, in_order, task_of
 
 _TAKE = f"""
 UPDATE tasks AS t
-SET lease_owner = $1, lease_expires_at = clock_timestamp() + make_interval(secs => $2), version = t.version + 1
+SET lease_owner = $1, lease_expires_at = clock_timestamp() + make_interval(secs => $2), due = false,
+    version = t.version + 1
 FROM picked
 WHERE t.task_id = picked.task_id
 RETURNING {", ".join("t." + name for name in COLUMNS.split(", "))}"""
 
-# What came encrypted can be run where its key is: nodes that do not share all keys leave each other's tasks alone.
-_OPENS = "(encryption IS NULL OR encryption->>'kid' = ANY($6))"
-
-# SKIP LOCKED: several nodes claim at once and none waits for another. The two CTEs are one index each, so a
-# claim costs the same at any backlog. A task that is due again goes first: it has waited longest.
-_CLAIM = f"""
-WITH due AS (
-    SELECT task_id FROM tasks
-    WHERE state = 'Waiting' AND lease_owner IS NULL AND run_at <= clock_timestamp() AND type = ANY($4)
-        AND {_OPENS}
-    ORDER BY run_at LIMIT $3 FOR UPDATE SKIP LOCKED
-), queued AS (
-    SELECT task_id FROM tasks
-    WHERE state = 'ResourceAllocation' AND lease_owner IS NULL AND type = ANY($4) AND NOT (shape = ANY($5))
-        AND {_OPENS}
-    ORDER BY priority, task_id LIMIT $3 FOR UPDATE SKIP LOCKED
-), picked AS (
-    SELECT task_id FROM due UNION ALL SELECT task_id FROM queued LIMIT $3
-){_TAKE}"""
+CLAIM = PICK + _TAKE
 
 _EXPIRED = f"""
 WITH picked AS (
@@ -139,15 +123,13 @@ class Leases:
         self._claims = database.dedicated("claims")
         self._upkeep = database.dedicated("upkeep")
 
-    async def claim(self, limit: int, types: Sequence[str], blocked_shapes: Sequence[str]) -> list[Task]:
-        """Takes up to `limit` tasks that may start, most urgent first; races with other nodes for each row.
+    async def look(self, near: Walk, far: Walk, inside: Walk) -> Seen:
+        """Which lines of tasks wait, as far as these walks go (see `LOOK`); puts what is due again into its line."""
+        return seen_of(await self._claims.fetch(LOOK, *look_arguments((near, far, inside))))
 
-        `blocked_shapes` are requests of which the node holds enough that it cannot grant.
-        """
-        rows = await self._claims.fetch(
-            _CLAIM, self.node_id, self.lease_s, limit, list(types), list(blocked_shapes), list(self._kids())
-        )
-        return _tasks(rows)
+    async def claim(self, wants: Sequence[Want]) -> list[Task]:
+        """Takes as many tasks of each line, its first ones, or as are there; races with other nodes for each row."""
+        return _tasks(await self._claims.fetch(CLAIM, self.node_id, self.lease_s, *pick_arguments(wants, self._kids())))
 
     def can_open(self, task: Task) -> bool:
         """The task came in plain, or the node has the key to its content."""

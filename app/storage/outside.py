@@ -3,38 +3,18 @@
 The same leases and the same fence as the nodes' own (claim.py); an owner's name begins with `executor/`.
 """
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from app.protocol.resources import Amounts
 from app.protocol.task import Task
+from app.storage.claim import CLAIM
 from app.storage.database import Database
-from app.storage.rows import COLUMNS, task_of
+from app.storage.lines import LOOK, Seen, Walk, Want, look_arguments, pick_arguments, seen_of
+from app.storage.rows import task_of
 
 # One that was claimed, lost and cancelled meanwhile is not to be run again: its canceller's word is in the row.
-_FITS = """($4::jsonb IS NULL OR NOT EXISTS (
-            SELECT FROM json_each_text(requested) AS r
-            WHERE r.value::bigint > coalesce(($4::jsonb ->> r.key)::bigint, 0)))"""
-_CLAIM = f"""
-WITH due AS (
-    SELECT task_id FROM tasks
-    WHERE state = 'Waiting' AND lease_owner IS NULL AND run_at <= clock_timestamp() AND type = ANY($3)
-        AND {_FITS}
-    ORDER BY run_at LIMIT $5 FOR UPDATE SKIP LOCKED
-), queued AS (
-    SELECT task_id FROM tasks
-    WHERE state = 'ResourceAllocation' AND lease_owner IS NULL AND type = ANY($3)
-        AND {_FITS}
-    ORDER BY priority, task_id LIMIT $5 FOR UPDATE SKIP LOCKED
-), picked AS (
-    SELECT task_id FROM due UNION ALL SELECT task_id FROM queued LIMIT $5
-)
-UPDATE tasks AS t
-SET lease_owner = $1, lease_expires_at = clock_timestamp() + make_interval(secs => $2), version = t.version + 1
-FROM picked WHERE t.task_id = picked.task_id
-RETURNING {", ".join("t." + name for name in COLUMNS.split(", "))}, t.cancel_requested_by"""
+_CLAIM = f"{CLAIM}, t.cancel_requested_by"
 
 _GIVE_BACK = """
 UPDATE tasks SET lease_owner = NULL, lease_expires_at = NULL, version = version + 1
@@ -71,10 +51,13 @@ class OutsideLeases:
         self.lease_s = lease_s
         self._connection = database.dedicated("outside")
 
-    async def claim(self, owner: str, types: Sequence[str], offered: Amounts | None, limit: int) -> list[Claimed]:
-        """Takes up to `limit` tasks of these kinds, each of which fits the offer (None: any do); most urgent first."""
-        offer = None if offered is None else json.dumps(offered)
-        rows = await self._connection.fetch(_CLAIM, owner, self.lease_s, list(types), offer, limit)
+    async def look(self, near: Walk, far: Walk, inside: Walk) -> Seen:
+        """As `Leases.look`."""
+        return seen_of(await self._connection.fetch(LOOK, *look_arguments((near, far, inside))))
+
+    async def claim(self, owner: str, wants: Sequence[Want]) -> list[Claimed]:
+        """Takes as many tasks of each line, its first ones, or as are there; most urgent first."""
+        rows = await self._connection.fetch(_CLAIM, owner, self.lease_s, *pick_arguments(wants, None))
         claimed = [Claimed(task_of(row), row["cancel_requested_by"]) for row in rows]
         return sorted(claimed, key=lambda each: (each.task.priority, each.task.task_id))
 

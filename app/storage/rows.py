@@ -35,6 +35,13 @@ def _amounts_text(items: tuple[tuple[str, int], ...]) -> str:
 
 
 @lru_cache(maxsize=4096)
+def amounts_of(text: str) -> Amounts:
+    """The vector of a shape. For reading only: it is remembered."""
+    amounts: Amounts = json.loads(text)
+    return amounts
+
+
+@lru_cache(maxsize=4096)
 def _retry_text(retry: RetryPolicy) -> str:
     return retry.model_dump_json()
 

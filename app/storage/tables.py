@@ -99,6 +99,8 @@ tasks = Table(
     Column("lease_owner", Text),
     # Judged by the database's clock alone.
     Column("lease_expires_at", _moment),
+    # A Waiting task whose time has come again, and which may be claimed: written by looks and claims alone.
+    Column("due", Boolean, nullable=False, server_default=text("false")),
     # Word left for the holder by others: never written by the journal.
     Column("cancel_requested_by", Text),
     Column("acknowledgement_wanted", Integer),
@@ -115,13 +117,18 @@ tasks = Table(
 )
 
 Index("tasks_submitter", tasks.c.submitter, tasks.c.task_id)
+# The order in which tasks are claimed: see app/storage/lines.py.
 Index(
-    "tasks_queued",
+    "tasks_lines",
     tasks.c.priority,
+    tasks.c.submitter,
+    tasks.c.type,
+    tasks.c.shape,
+    tasks.c.deadline,
     tasks.c.task_id,
-    postgresql_where=text("state = 'ResourceAllocation' AND lease_owner IS NULL"),
+    postgresql_where=text("lease_owner IS NULL AND (state = 'ResourceAllocation' OR (state = 'Waiting' AND due))"),
 )
-Index("tasks_due", tasks.c.run_at, postgresql_where=text("state = 'Waiting' AND lease_owner IS NULL"))
+Index("tasks_due", tasks.c.run_at, postgresql_where=text("state = 'Waiting' AND lease_owner IS NULL AND NOT due"))
 # On the owner, not on the expiry: a heartbeat moves every expiry and must not touch an index.
 Index("tasks_leased", tasks.c.lease_owner, postgresql_where=text("lease_owner IS NOT NULL"))
 Index(

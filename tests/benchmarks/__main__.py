@@ -17,7 +17,7 @@ from tests.benchmarks.amounts import FULL, QUICK, Amounts
 from tests.benchmarks.figures import Figures, medians
 from tests.benchmarks.processes import running_bare_endpoint, running_service
 from tests.benchmarks.requests import GATE
-from tests.benchmarks.rounds import claims, drained, in_turns, store, submit_alone
+from tests.benchmarks.rounds import drained, in_turns, store, submit_alone
 from tests.support.postgres import Databases, SharedServer
 
 
@@ -51,7 +51,6 @@ def measure(folder: Path, databases: Databases, amounts: Amounts) -> Figures:
     merged["submit"]["of_bare"] = round(merged["submit"]["per_s"] / merged.pop("beside")["per_s"], 2)
     merged["flood"]["of_bare"] = round(merged["flood"]["per_s"] / merged["bare"]["per_s"], 2)
     merged["drain"] = drain(folder, url, amounts.drain)
-    merged["claims"] = uvloop.run(claims(databases.create(migrated=True), amounts.backlogs))
     return {"medians": merged, "rounds": measured, "submit_rounds": stored}
 
 

@@ -13,11 +13,10 @@ class Amounts:
     journeys_s: float
     light_s: float
     drain: int
-    backlogs: tuple[int, int]
 
 
-FULL = Amounts(rounds=5, warm_up=3_000, flood=10_000, journeys_s=8, light_s=10, drain=10_000, backlogs=(1_200, 100_000))
-QUICK = Amounts(rounds=2, warm_up=1_000, flood=4_000, journeys_s=3, light_s=4, drain=4_000, backlogs=(1_200, 10_000))
+FULL = Amounts(rounds=5, warm_up=3_000, flood=10_000, journeys_s=8, light_s=10, drain=10_000)
+QUICK = Amounts(rounds=2, warm_up=1_000, flood=4_000, journeys_s=3, light_s=4, drain=4_000)
 
 CONNECTIONS = 64
 CLIENTS = 32

@@ -24,7 +24,6 @@ TITLES = {
     "held": "32 clients, Prefer: wait",
     "light": "20 tasks a second, Prefer: wait",
     "drain": "drain of a stored backlog",
-    "claims": "a claim of 200 tasks",
 }
 
 
@@ -60,9 +59,6 @@ def show(figures: Figures, written: Path) -> None:
 
 
 def _cells(name: str, row: Figures) -> list[str]:
-    if name == "claims":
-        texts = [f"{each['ms']} ms at {each['backlog']:,}" for each in row["at"]]
-        return ["", "", ", ".join(texts), ""]
     pairs = [key.removesuffix("_p50_ms") for key in row if key.endswith("_p50_ms")]
     times = ", ".join(f"{pair.replace('_', ' ')} {row[f'{pair}_p50_ms']} / {row[f'{pair}_p99_ms']}" for pair in pairs)
     shares = ", ".join(f"{kind} {taken:,.0f}" for kind, taken in row.get("processor_us", {}).items())

@@ -109,16 +109,6 @@ async def drained(url: str, since: datetime) -> Figures:
         return await stored.drain(since)
 
 
-async def claims(url: str, backlogs: tuple[int, ...]) -> Figures:
-    """What a claim costs at each of these backlogs, in a database of its own. They grow."""
-    at = []
-    async with looking_into(url) as stored:
-        for backlog in backlogs:
-            await stored.store(backlog - await stored.waiting())
-            at.append({"backlog": backlog, "ms": await stored.claim_ms()})
-    return {"at": at}
-
-
 @asynccontextmanager
 async def looking_into(url: str) -> AsyncIterator[Stored]:
     """A connection to the database beside the service's own."""

@@ -1,4 +1,4 @@
-"""Looking into the database: is everything completed, how long did tasks wait, what does a claim cost?"""
+"""Looking into the database: is everything completed, how long did tasks wait?"""
 
 import json
 import secrets
@@ -10,7 +10,6 @@ import asyncpg
 
 from app.protocol.messages import RetryPolicy
 from app.protocol.task import Task
-from app.storage.claim import Leases
 from app.storage.database import Database, driver_dsn
 from app.storage.journal import Journal
 from app.submission.identifiers import new_task_id
@@ -19,7 +18,6 @@ from tests.benchmarks.requests import message
 from tests.support.waiting import eventually
 
 IDLE_WITHIN_S = 120.0
-CLAIM, CLAIMS = 200, 5
 WAVE = 2_000
 
 # Both look at partial indexes that are empty at rest, so that asking costs the service nothing.
@@ -30,8 +28,6 @@ SELECT NOT EXISTS (SELECT 1 FROM tasks WHERE lease_owner IS NOT NULL)
 _PICKUP = """
 SELECT percentile_cont(ARRAY[0.5, 0.99]) WITHIN GROUP (ORDER BY extract(epoch FROM started_at - submitted_at))
 FROM tasks WHERE submitted_at >= $1"""
-
-_WAITING = "SELECT count(*) FROM tasks WHERE state = 'ResourceAllocation' AND lease_owner IS NULL"
 
 _SPAN = """
 SELECT count(*) FILTER (WHERE state = 'Completed') AS completed, count(*) AS tasks,
@@ -97,25 +93,6 @@ class Stored:
         await journal.close()
         await database.close()
         await self._connection.execute("ANALYZE tasks")
-
-    async def waiting(self) -> int:
-        """How many tasks there are to claim."""
-        return int(await self._connection.fetchval(_WAITING))
-
-    async def claim_ms(self) -> float:
-        """The median time of a claim of 200 tasks, in milliseconds. What is claimed stays claimed."""
-        database = Database(self._url)
-        leases = Leases(database, node_id="benchmark", lease_s=600)
-        await leases.claim(1, ["echo"], [])
-        times = []
-        for _ in range(CLAIMS):
-            begin = perf_counter()
-            taken = await leases.claim(CLAIM, ["echo"], [])
-            times.append(perf_counter() - begin)
-            assert len(taken) == CLAIM, f"only {len(taken)} tasks were there to claim"
-        await leases.close()
-        await database.close()
-        return round(1000 * sorted(times)[CLAIMS // 2], 2)
 
 
 def _accepted_task() -> Task:

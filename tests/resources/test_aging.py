@@ -55,7 +55,7 @@ def test_a_priority_that_nobody_waits_in_has_no_turn() -> None:
     aging.join(8, 0)
     aging.join(9, 0)
     assert aging.turn(60) == 8
-    aging.leave(8)
+    aging.leave(8, 0.0)
     assert aging.turn(60) == 9
-    aging.leave(9)
+    aging.leave(9, 0.0)
     assert aging.turn(60) is None

@@ -16,7 +16,9 @@ from app.protocol.task import Task
 from app.storage.claim import Held
 from app.storage.errors import Conflict
 from app.storage.folding import Fold
+from app.storage.lines import DUE_LIMIT, Line, Seen, Walk, Want
 from app.storage.rows import IDENTITY, STANDING, identity_of, task_of
+from tests.resources.backlog import Backlog
 
 Row = dict[str, Any]
 
@@ -59,7 +61,7 @@ class ModelDatabase:
         if fold.guard is None:
             if task_id in self.rows or self._taken(fold):
                 return False
-            words = {"cancel_requested_by": None, "acknowledgement_wanted": None}
+            words = {"cancel_requested_by": None, "acknowledgement_wanted": None, "due": False}
             identity = zip(_IDENTITY, identity_of(fold.task), strict=True)
             row = self.rows[task_id] = {"task_id": task_id, **dict(identity), **words}
         else:
@@ -84,19 +86,31 @@ class ModelDatabase:
 
     # -- leases -------------------------------------------------------------------------------------
 
-    def claim(
-        self, node_id: str, lease_s: float, limit: int, types: Sequence[str], blocked_shapes: Sequence[str]
-    ) -> list[Task]:
-        """Takes what is due again, then what is queued, most urgent first."""
-        free = [row for row in self.rows.values() if row["lease_owner"] is None and row["type"] in types]
+    def look(self, near: Walk, far: Walk, inside: Walk) -> Seen:
+        """Finds lines, and puts what is due again back into its line."""
+        found = self._backlog().look(near, far, inside)
         now = self.clock()
-        due = [row for row in free if row["state"] == State.WAITING and row["run_at"] <= now]
-        queued = [
-            row for row in free if row["state"] == State.RESOURCE_ALLOCATION and row["shape"] not in blocked_shapes
-        ]
+        due = [row for row in self._free(State.WAITING) if not row["due"] and row["run_at"] <= now]
         due.sort(key=lambda row: row["run_at"])
-        queued.sort(key=_urgency)
-        return self._take([*due, *queued][:limit], node_id, lease_s)
+        for row in due[:DUE_LIMIT]:
+            row["due"] = True
+        return found._replace(due=[_line(row) for row in due[:DUE_LIMIT]])
+
+    def claim(self, node_id: str, lease_s: float, wants: Sequence[Want]) -> list[Task]:
+        """Takes the first of each line."""
+        taken = self._backlog().claim(wants)
+        return self._take([self.rows[task_id] for _, task_id in taken], node_id, lease_s)
+
+    def _free(self, state: State) -> list[Row]:
+        return [row for row in self.rows.values() if row["lease_owner"] is None and row["state"] == state]
+
+    def _backlog(self) -> Backlog:
+        backlog = Backlog()
+        due = [row for row in self._free(State.WAITING) if row["due"]]
+        for row in (*self._free(State.RESOURCE_ALLOCATION), *due):
+            deadline = row["deadline"]
+            backlog.put(_line(row), row["task_id"], None if deadline is None else deadline.timestamp())
+        return backlog
 
     def take_expired(self, node_id: str, lease_s: float, limit: int, holding: Sequence[str]) -> list[Task]:
         """Takes over what is held beyond its lease, but not what this node is holding itself."""
@@ -211,6 +225,7 @@ class ModelDatabase:
     def _take(self, rows: list[Row], node_id: str, lease_s: float, *, raising: bool = True) -> list[Task]:
         for row in rows:
             self._lease(row, node_id, lease_s)
+            row["due"] = False
             row["version"] += raising
         return sorted((task_of(row) for row in rows), key=lambda task: (task.priority, task.task_id))
 
@@ -228,8 +243,8 @@ class ModelDatabase:
         return row
 
 
-def _urgency(row: Row) -> tuple[int, str]:
-    return row["priority"], row["task_id"]
+def _line(row: Row) -> Line:
+    return Line(row["priority"], row["submitter"], row["type"], row["shape"])
 
 
 def _unheard(row: Row) -> bool:

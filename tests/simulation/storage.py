@@ -14,6 +14,7 @@ from app.storage.database import Database
 from app.storage.errors import StorageUnavailable
 from app.storage.folding import Fold
 from app.storage.journal import Journal
+from app.storage.lines import Seen, Walk, Want
 from app.storage.queries import MAX_READ, Heads, Queries, StatusReader
 from tests.simulation.database import ModelDatabase
 from tests.simulation.line import Line
@@ -61,10 +62,11 @@ class SimulatedLeases(Leases):
         self._claim_line = open_line()
         self._upkeep_line = open_line()
 
-    async def claim(self, limit: int, types: Sequence[str], blocked_shapes: Sequence[str]) -> list[Task]:
-        return await self._claim_line.ask(
-            lambda: self._model.claim(self.node_id, self.lease_s, limit, types, blocked_shapes)
-        )
+    async def look(self, near: Walk, far: Walk, inside: Walk) -> Seen:
+        return await self._claim_line.ask(lambda: self._model.look(near, far, inside))
+
+    async def claim(self, wants: Sequence[Want]) -> list[Task]:
+        return await self._claim_line.ask(lambda: self._model.claim(self.node_id, self.lease_s, wants))
 
     async def take_expired(self, limit: int, holding: Sequence[str] = ()) -> list[Task]:
         return await self._upkeep_line.ask(lambda: self._model.take_expired(self.node_id, self.lease_s, limit, holding))

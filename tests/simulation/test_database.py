@@ -14,6 +14,7 @@ from app.protocol.task import Task
 from app.storage.claim import Leases
 from app.storage.errors import Conflict, DuplicateMessage
 from app.storage.journal import Journal
+from app.storage.lines import Walk, Want
 from app.storage.rows import task_of
 from tests.simulation.database import ModelDatabase
 from tests.simulation.line import Line, Weather
@@ -95,10 +96,12 @@ class Comparison:
 
     async def _claim(self) -> None:
         node, limit = self._dice.choice(NODES), self._dice.choice((1, 2, 5))
-        blocked = self._dice.choice(([], ['{"cpu":10}']))
 
         async def claim(side: Side) -> object:
-            return self._taken(side, await side.leases[node].claim(limit, ["echo"], blocked))
+            leases = side.leases[node]
+            seen = await leases.look(Walk(None, 2), Walk(None, 2), Walk(None, 0))
+            taken = await leases.claim([Want(line, limit) for line in (*seen.near, *seen.far)])
+            return seen, self._taken(side, taken)
 
         await self._both(claim)
 
@@ -209,7 +212,7 @@ class Comparison:
         for task_id, row in rows.items():
             modelled = self._model.rows[task_id]
             assert task_of(row).status_json() == task_of(modelled).status_json()
-            for column in ("version", "lease_owner", "cancel_requested_by", "acknowledgement_wanted", "shape"):
+            for column in ("version", "lease_owner", "cancel_requested_by", "acknowledgement_wanted", "shape", "due"):
                 assert row[column] == modelled[column], column
             items = await self._store.items(task_id)
             assert items == self._model.history[task_id]

@@ -148,7 +148,9 @@ class World:
         return begun >= attempt
 
     def _at_rest(self) -> bool:
-        return self._model.at_rest() and not any(node.dispatcher.holdings for node in self._living())
+        # A submission whose commit is in doubt has its resources already, and gives them back when it knows.
+        busy = (node.dispatcher.holdings or node.dispatcher._started for node in self._living())
+        return self._model.at_rest() and not any(busy)
 
     def _living(self) -> list[Node]:
         return [node for node in self._nodes if node.process.alive]

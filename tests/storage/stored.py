@@ -19,6 +19,7 @@ from app.protocol.task import Task
 from app.storage.claim import Leases
 from app.storage.database import Database, driver_dsn
 from app.storage.journal import Journal
+from app.storage.lines import Line, Walk, Want
 from app.submission.identifiers import new_task_id
 
 _numbers = itertools.count(1)
@@ -167,6 +168,25 @@ async def open_store(
         await store.leases.close()
         await store.database.close()
         await store.sql.close()
+
+
+FAR = 100_000
+
+
+async def lines_of(leases: Leases) -> list[Line]:
+    """Every line that waits, in order."""
+    seen = await leases.look(Walk(None, FAR), Walk(None, FAR), Walk(None, 0))
+    return [*seen.near, *seen.far]
+
+
+async def claim(leases: Leases, limit: int, types: Sequence[str] = ("echo",)) -> list[Task]:
+    """Claims up to `limit` tasks, line by line in order, as a node without any of its own would."""
+    await lines_of(leases)  # puts back what is due
+    taken: list[Task] = []
+    for line in await lines_of(leases):
+        if line.type in types and len(taken) < limit:
+            taken += await leases.claim([Want(line, limit - len(taken))])
+    return taken
 
 
 def ids(tasks: Sequence[Task]) -> list[str]:

@@ -8,6 +8,7 @@ import pytest
 from app.storage.availability import Availability
 from app.storage.database import Database
 from app.storage.errors import StorageUnavailable
+from app.storage.lines import Want, line_of
 from app.storage.queries import Queries, StatusReader
 from tests.faults.proxy import Proxy
 from tests.storage.stored import accepted_task, open_store
@@ -132,7 +133,7 @@ async def test_a_black_hole_between_here_and_the_database(database_url: str) -> 
         waiting = [
             asyncio.create_task(store.put(accepted_task())),
             asyncio.create_task(read(task.task_id)),
-            asyncio.create_task(store.leases.claim(1, ["echo"], [])),
+            asyncio.create_task(store.leases.claim([Want(line_of(task), 1)])),
             asyncio.create_task(_ask(store.database)),
         ]
         async with asyncio.timeout(20):

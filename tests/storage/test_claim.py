@@ -10,10 +10,8 @@ from app.protocol.reasons import Reason
 from app.protocol.task import Task
 from app.storage.claim import Leases
 from app.storage.errors import Conflict
-from app.storage.rows import amounts_text
-from tests.storage.stored import Store, accepted_task, ids, in_a_while, open_store, started
-
-TYPES = ["echo"]
+from app.storage.lines import Want, line_of
+from tests.storage.stored import Store, accepted_task, claim, ids, in_a_while, lines_of, open_store, started
 
 
 def now() -> datetime:
@@ -39,15 +37,15 @@ async def test_a_claim_takes_the_most_urgent_first_and_no_more_than_asked(store:
     tasks = [accepted_task(priority=priority) for priority in (5, -3, 1, 1, 32767, -32768)]
     await store.put(*tasks)
     by_urgency = [tasks[5], tasks[1], tasks[2], tasks[3], tasks[0], tasks[4]]
-    assert ids(await store.leases.claim(4, TYPES, [])) == ids(by_urgency[:4])
-    assert ids(await store.leases.claim(4, TYPES, [])) == ids(by_urgency[4:])
-    assert await store.leases.claim(4, TYPES, []) == []
+    assert ids(await claim(store.leases, 4)) == ids(by_urgency[:4])
+    assert ids(await claim(store.leases, 4)) == ids(by_urgency[4:])
+    assert await claim(store.leases, 4) == []
 
 
 async def test_a_claim_leases_and_fences(store: Store) -> None:
     task = accepted_task()
     await store.put(task)
-    (claimed,) = await store.leases.claim(10, TYPES, [])
+    (claimed,) = await claim(store.leases, 10)
     row = await store.row(task.task_id)
     assert (row["lease_owner"], row["version"], claimed.version) == ("node-a", 2, 2)
     left = row["lease_expires_at"] - await store.sql.fetchval("SELECT clock_timestamp()")
@@ -58,20 +56,25 @@ async def test_a_claim_leases_and_fences(store: Store) -> None:
     await store.check_whole([task.task_id])
 
 
-async def test_what_is_due_again_goes_first(store: Store) -> None:
-    urgent, due, not_due = accepted_task(priority=-100), waiting_task(-1, priority=100), waiting_task(60, priority=-200)
-    await store.put(urgent, due, not_due)
-    assert ids(await store.leases.claim(1, TYPES, [])) == [due.task_id]
-    assert ids(await store.leases.claim(10, TYPES, [])) == [urgent.task_id]
+async def test_what_is_due_again_takes_its_old_place(store: Store) -> None:
+    due, later, not_due = waiting_task(-1), accepted_task(), waiting_task(60)
+    await store.put(later, due, not_due)
+    assert ids(await claim(store.leases, 1)) == [due.task_id]
+    assert ids(await claim(store.leases, 10)) == [later.task_id]
+    assert not (await store.row(due.task_id))["due"]
 
 
-async def test_only_types_that_are_served_and_shapes_that_are_not_blocked(store: Store) -> None:
+async def test_a_line_is_of_one_priority_submitter_type_and_shape_and_comes_by_deadline(store: Store) -> None:
     licence = {"custom.licence": 1000, "cpu": 1000}
-    other, blocked, free = accepted_task(type="other"), accepted_task(requested=licence), accepted_task()
-    await store.put(other, blocked, free, waiting_task(-1, type="other"))
-    assert ids(await store.leases.claim(10, TYPES, [amounts_text(licence)])) == [free.task_id]
-    assert ids(await store.leases.claim(10, TYPES, [])) == [blocked.task_id]
-    assert len(await store.leases.claim(10, ["echo", "other"], [])) == 2
+    first, second, third = accepted_task(deadline=in_a_while(60)), accepted_task(), accepted_task()
+    others = [accepted_task(type="other"), accepted_task(requested=licence), accepted_task(submitter="bob")]
+    await store.put(second, third, *others, first, waiting_task(60, submitter="carol"))
+    line = line_of(first)
+    assert await lines_of(store.leases) == sorted([line, *map(line_of, others)])
+    assert ids(await store.leases.claim([Want(line, 2), Want(line_of(others[2]), 5)])) == ids(
+        [first, second, others[2]]
+    )
+    assert set(ids(await claim(store.leases, 10))) == set(ids([third, others[1]]))
 
 
 async def test_a_locked_row_is_passed_over(store: Store) -> None:
@@ -79,8 +82,8 @@ async def test_a_locked_row_is_passed_over(store: Store) -> None:
     await store.put(first, second)
     async with store.sql.transaction():
         await store.sql.execute("SELECT 1 FROM tasks WHERE task_id = $1 FOR UPDATE", first.task_id)
-        assert ids(await store.leases.claim(10, TYPES, [])) == [second.task_id]
-    assert ids(await store.leases.claim(10, TYPES, [])) == [first.task_id]
+        assert ids(await claim(store.leases, 10)) == [second.task_id]
+    assert ids(await claim(store.leases, 10)) == [first.task_id]
 
 
 async def test_sixteen_claimers_take_each_task_once(store: Store) -> None:
@@ -92,7 +95,7 @@ async def test_sixteen_claimers_take_each_task_once(store: Store) -> None:
         taken: list[str] = []
         # A claim that meets only rows which others have locked comes back empty-handed, though not all are taken.
         while await store.unleased():
-            taken += ids(await leases.claim(23, TYPES, []))
+            taken += ids(await claim(leases, 23))
         return taken
 
     taken = await asyncio.gather(*map(take_all, claimers))
@@ -150,11 +153,11 @@ async def test_own_leases_of_an_earlier_life(store: Store) -> None:
     executing, other = started(accepted_task()), started(accepted_task(), "node-b")
     queued, due = accepted_task(), waiting_task(-1)
     await store.put(executing, other, queued, due)
-    assert len(await store.leases.claim(10, TYPES, [])) == 2
+    assert len(await claim(store.leases, 10)) == 2
     await store.leases.give_back_own()
     assert [(await store.row(task.task_id))["lease_owner"] for task in (queued, due, other)] == [None, None, "node-b"]
     assert ids(await store.leases.take_own(10)) == [executing.task_id]
-    assert len(await store.leases.claim(10, TYPES, [])) == 2
+    assert len(await claim(store.leases, 10)) == 2
 
 
 async def test_overdue_tasks_that_have_not_started(store: Store) -> None:
@@ -184,11 +187,11 @@ async def test_a_heartbeat_keeps_what_is_named_and_says_what_is_lost(store: Stor
 async def test_giving_back_is_for_what_has_not_started(store: Store) -> None:
     queued, running = accepted_task(), accepted_task()
     await store.put(queued, running)
-    claimed = {task.task_id: task for task in await store.leases.claim(10, TYPES, [])}
+    claimed = {task.task_id: task for task in await claim(store.leases, 10)}
     await store.put(started(claimed[running.task_id]))
     await store.leases.give_back(ids([queued, running]))
     assert (await store.row(running.task_id))["lease_owner"] == "node-a"
-    assert ids(await store.leases.claim(10, TYPES, [])) == [queued.task_id]
+    assert ids(await claim(store.leases, 10)) == [queued.task_id]
     with pytest.raises(Conflict):
         await store.put(started(claimed[queued.task_id]))
 

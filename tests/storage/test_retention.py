@@ -13,7 +13,7 @@ from app.storage import retention
 from app.storage.errors import DuplicateMessage
 from app.storage.queries import Queries
 from app.storage.retention import PrunedWeek, StillLocked
-from tests.storage.stored import Store, accepted_task, open_store, started
+from tests.storage.stored import Store, accepted_task, claim, open_store, started
 
 MONTH = timedelta(days=30)
 
@@ -77,7 +77,7 @@ async def test_what_is_not_over_or_ended_lately_outlives_its_week(store: Store) 
     (pruned,) = await prune(store)
     assert (pruned.dropped, pruned.kept) == (1, 2)
     await store.check_whole([waiting.task_id, late.task_id])
-    (claimed,) = await store.leases.claim(10, ["echo"], [])
+    (claimed,) = await claim(store.leases, 10)
     assert claimed.task_id == waiting.task_id
     await store.put(finished(claimed, 0))
     await store.check_whole([waiting.task_id])
