@@ -11,6 +11,7 @@ from app.delivery.places import StreamPlaces
 from app.delivery.watch import Watch
 from app.execution.periodic import Periodic
 from app.outbound.client import OutboundClient
+from app.security.envelopes.contents import Contents
 from app.security.sealing import Sealer
 from app.settings import Settings
 from app.submission.callbacks import Callbacks
@@ -27,6 +28,7 @@ class Delivery:
         execution: Execution,
         client: OutboundClient,
         sealer: Sealer,
+        contents: Contents,
         metrics: Metrics,
     ) -> None:
         self._lease_s = settings.execution.lease_s
@@ -37,7 +39,7 @@ class Delivery:
             storage.leases, storage.journal, storage.queries, storage.reader, execution.dispatcher.acknowledge
         )
         self.callbacks = Callbacks(client.rules, sealer, storage.delivery_log.sealed_secret)
-        self.webhooks = Webhooks(settings.outbound, storage, self.acknowledgements, client, sealer, metrics)
+        self.webhooks = Webhooks(settings.outbound, storage, self.acknowledgements, client, sealer, contents, metrics)
 
     def start(self, stack: AsyncExitStack) -> None:
         """Begins to send webhooks; registers the end of that."""

@@ -68,6 +68,7 @@ class Execution:
             refused=self.gate.refused,
             cancel_grace_s=settings.execution.cancel_grace_s,
         )
+        self.outside.open_with(security.contents)
         self.heartbeat = Heartbeat(storage.leases, self.dispatcher)
         self.rescuer = Rescuer(storage.leases, storage.journal, self.dispatcher, rescued=metrics.lease_rescue)
         self.timeouts = AllocationTimeouts(

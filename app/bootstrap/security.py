@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 from app.execution.periodic import Periodic
 from app.security.claims import ClaimRules
@@ -46,9 +47,7 @@ class Security:
         self._revocations: list[Periodic] = []
         local = LocalKeys(settings.storage.data_dir, security.jwt_keys_file, security.jwt_secret, url is not None)
         self.token_keys = TokenKeys(self.verifier, local, None if url is None else IssuerKeys(url))
-        self.ring = KeyRing(
-            security.encryption_keys_dir or settings.storage.data_dir / "encryption-keys", security.encryption_overlap_s
-        )
+        self.ring = KeyRing(encryption_keys_dir(settings), security.encryption_overlap_s)
         self.published = PublishedKeys(self.ring, settings.storage.data_dir)
         self.opener = Opener(self.ring)
         self.contents = Contents(self.ring, self.opener)
@@ -77,3 +76,8 @@ class Security:
         refresh = Periodic("issuer's token keys", self._refresh_s, self.token_keys.refresh, at_once=False)
         ring = Periodic("encryption keys", LOOK_S, self.opener.refresh, at_once=False)
         return [look, *([refresh] if self._has_issuer else ()), *self._revocations, ring]
+
+
+def encryption_keys_dir(settings: Settings) -> Path:
+    """Where the keys for encrypted messages are."""
+    return settings.security.encryption_keys_dir or settings.storage.data_dir / "encryption-keys"

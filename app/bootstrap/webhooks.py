@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack
 
 from app.bootstrap.storage import Storage
 from app.delivery.acknowledgements import Acknowledgements
+from app.delivery.webhooks.content import Bodies
 from app.delivery.webhooks.courier import Courier
 from app.delivery.webhooks.lines import Lines
 from app.delivery.webhooks.secrets import SigningSecrets
@@ -12,6 +13,7 @@ from app.delivery.webhooks.sender import WebhookSender
 from app.delivery.webhooks.verdict import Schedule
 from app.execution.periodic import Periodic
 from app.outbound.client import OutboundClient
+from app.security.envelopes.contents import Contents
 from app.security.sealing import Sealer
 from app.settings import OutboundSettings
 from app.storage.deliveries import FORGOTTEN, Deliveries
@@ -35,6 +37,7 @@ class Webhooks:
         acknowledgements: Acknowledgements,
         client: OutboundClient,
         sealer: Sealer,
+        contents: Contents,
         metrics: Metrics,
     ) -> None:
         self._give_up_s = settings.webhook_give_up_s
@@ -42,7 +45,7 @@ class Webhooks:
         self.secrets = SigningSecrets(WebhookSecrets(storage.database), sealer)
         courier = Courier(
             self._deliveries,
-            storage.reader,
+            Bodies(storage.reader, contents),
             self.secrets,
             acknowledgements,
             client,

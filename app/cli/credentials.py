@@ -3,8 +3,10 @@
 import getpass
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+from app.cli.failures import CommandFailed, Usage
 from app.cli.service import Service, is_local
 from app.protocol.roles import Role
 from app.settings import Settings, SettingsError
@@ -14,14 +16,38 @@ LIFETIME_S = 24 * 3600
 """Long enough for the longest watch; the token is kept nowhere."""
 
 
-def connect(url: str, token: str | None, role: Role = Role.SUBMITTER) -> Service:
+def connect(url: str, token: str | None, role: Role = Role.SUBMITTER, private_key: Path | None = None) -> Service:
     """The service at `url`, as the holder of `token` or, left out, as this machine's user where that is possible.
 
     The user then has the `role`: who can read the service's own key can give any to anyone.
 
-    Without either the service is asked without a token, and says itself what is missing.
+    Without either the service is asked without a token, and says itself what is missing. Answers are asked for
+    encrypted where a `private_key` opens them; a token made here is bound to it. Raises Usage.
     """
-    return Service(url, token or (_own_token(role) if is_local(url) else None))
+    opener = None if private_key is None else _opener(private_key)
+    own = _own_token(role, private_key) if token is None and is_local(url) else None
+    return Service(url, token or own, opener)
+
+
+def _opener(private_key: Path) -> Callable[[bytes], bytes]:
+    # Loaded here, not above: as below.
+    from app.security.envelopes.errors import InvalidEnvelope, UnusableAnswerKey  # noqa: PLC0415 - see above
+    from app.security.envelopes.recipients import opener_of_file  # noqa: PLC0415 - see above
+
+    try:
+        open_ = opener_of_file(private_key.read_bytes())
+    except OSError as error:
+        raise Usage(f"{private_key} cannot be read: {error.strerror}") from None
+    except UnusableAnswerKey as error:
+        raise Usage(f"{private_key}: {error}") from None
+
+    def open_answer(text: bytes) -> bytes:
+        try:
+            return open_(text)
+        except InvalidEnvelope:
+            raise CommandFailed(f"The answer does not open with {private_key}: is the token bound to it?") from None
+
+    return open_answer
 
 
 def user_name() -> str:
@@ -37,9 +63,10 @@ def uses_own_key(security: SecuritySettings) -> bool:
     return security.jwt_keys_file is None and security.jwt_keys_url is None and security.jwt_secret is None
 
 
-def _own_token(role: Role) -> str | None:
+def _own_token(role: Role, private_key: Path | None) -> str | None:
     """A token of the role for this machine's user, where the service's own key lies here and may be read."""
     # Loaded here, not above: half of a command's start would go into cryptography, needed or not.
+    from app.security.envelopes.recipients import recipient_of_file  # noqa: PLC0415 - see above
     from app.security.errors import KeyConfigurationError  # noqa: PLC0415 - see above
     from app.security.issuing import issue  # noqa: PLC0415 - see above
     from app.security.own_key import FILE_NAME, own_signing_key  # noqa: PLC0415 - see above
@@ -60,6 +87,7 @@ def _own_token(role: Role) -> str | None:
             time.time(),
             issuer=security.jwt_issuer,
             audience=security.jwt_audience,
+            bound_to=None if private_key is None else recipient_of_file(private_key.read_bytes()),
         )
     except (SettingsError, KeyConfigurationError, OSError, ValueError):
         return None

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from app.cli.credentials import connect
 from app.cli.failures import Refused, Usage
-from app.cli.options import DEFAULT_URL, JsonOption, TokenOption, UrlOption
+from app.cli.options import DEFAULT_URL, JsonOption, PrivateKeyOption, TokenOption, UrlOption
 from app.cli.output import cell, out, print_raw, tell
 from app.cli.service import Service
 from app.cli.task_view import headline, view_of
@@ -30,12 +30,13 @@ def list_tasks(  # noqa: PLR0913 - each is an option of the command
     limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
     url: UrlOption = DEFAULT_URL,
     token: TokenOption = None,
+    private_key: PrivateKeyOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List your tasks, the newest first. With --json one task is one line."""
     filters: Filter = {"status": [_state(name) for name in states or []], "label": labels or []}
     filters |= {"type": kind or [], "message_id": message_id or [], "submitter": submitter or []}
-    with connect(url, token) as service:
+    with connect(url, token, private_key=private_key) as service:
         items, more = _collect(service, filters, limit)
     if as_json:
         for item in items:

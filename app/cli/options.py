@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -21,4 +22,15 @@ TokenOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the service's JSON as it came, for scripts.")]
+PrivateKeyOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--private-key",
+        envvar="TASK_EXECUTOR_PRIVATE_KEY",
+        show_envvar=True,
+        help="A file with your RSA key (PEM): answers are asked for encrypted and opened with it. The token must be "
+        "bound to its public half (token --cnf).",
+        metavar="FILE",
+    ),
+]
 TaskIdArgument = Annotated[str, typer.Argument(help="The task's id, as submit and list show it.", metavar="TASK_ID")]

@@ -2,7 +2,7 @@
 
 import ipaddress
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
@@ -15,14 +15,21 @@ from app.cli.failures import Refused, Unreachable, Usage
 TIMEOUT_S = 30.0
 SUBMIT_TRIES = 4
 SUBMIT_PAUSE_S = 0.5
+JOSE = "application/jose"
+_OF_THE_ENVELOPE = frozenset({"content-type", "content-length", "content-encoding", "transfer-encoding"})
 
 
 class Service:
-    """A connection to one service at `url`, as the holder of `token`. To be used in a `with` statement."""
+    """A connection to one service at `url`, as the holder of `token`. To be used in a `with` statement.
 
-    def __init__(self, url: str, token: str | None) -> None:
+    Answers are asked for encrypted where there is an `opener` for them.
+    """
+
+    def __init__(self, url: str, token: str | None, opener: Callable[[bytes], bytes] | None = None) -> None:
         self.url = url.rstrip("/")
-        headers = {"Accept": "application/json", "User-Agent": "task-executor-cli"}
+        self.token = token
+        self._opener = opener
+        headers = {"Accept": "application/json" if opener is None else JOSE, "User-Agent": "task-executor-cli"}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         # A proxy from the environment has no way to this machine's own addresses.
@@ -45,9 +52,15 @@ class Service:
         """The answer to a GET, 304 included. Raises Refused, Unreachable, Usage."""
         return self._request("GET", path, params=params, headers=headers, timeout=timeout_s)
 
-    def post(self, path: str, content: bytes = b"", params: Mapping[str, str] | None = None) -> httpx.Response:
-        """The answer to a POST of JSON. Raises Refused, Unreachable, Usage."""
-        headers = {"Content-Type": "application/json"} if content else {}
+    def post(
+        self,
+        path: str,
+        content: bytes = b"",
+        params: Mapping[str, str] | None = None,
+        kind: str = "application/json",
+    ) -> httpx.Response:
+        """The answer to a POST, of JSON unless of another `kind`. Raises Refused, Unreachable, Usage."""
+        headers = {"Content-Type": kind} if content else {}
         return self._request("POST", path, content=content, params=params, headers=headers)
 
     def delete(self, path: str) -> httpx.Response:
@@ -58,15 +71,16 @@ class Service:
         """The answer to a PUT of JSON. Raises Refused, Unreachable, Usage."""
         return self._request("PUT", path, content=content, headers={"Content-Type": "application/json"})
 
-    def submit(self, message: bytes, *, validate_only: bool = False) -> httpx.Response:
+    def submit(self, message: bytes, *, validate_only: bool = False, encrypted: bool = False) -> httpx.Response:
         """Submits a message, again where no answer came: its message_id makes sure that it is taken only once."""
         params = {"validate_only": "true"} if validate_only else None
+        kind = JOSE if encrypted else "application/json"
         for attempt in range(1, SUBMIT_TRIES):
             try:
-                return self.post("/v1/tasks", message, params)
+                return self.post("/v1/tasks", message, params, kind)
             except Unreachable:
                 time.sleep(SUBMIT_PAUSE_S * attempt)
-        return self.post("/v1/tasks", message, params)
+        return self.post("/v1/tasks", message, params, kind)
 
     def _request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
         try:
@@ -79,6 +93,10 @@ class Service:
             raise Unreachable(_no_answer(self.url, error)) from None
         if not response.is_success and response.status_code != HTTPStatus.NOT_MODIFIED:
             raise Refused(response.status_code, _problem(response), response.headers.get("Retry-After"))
+        if self._opener is not None and response.headers.get("Content-Type") == JOSE:
+            opened = self._opener(response.content)
+            headers = {name: value for name, value in response.headers.items() if name not in _OF_THE_ENVELOPE}
+            return httpx.Response(response.status_code, headers=headers, content=opened, request=response.request)
         return response
 
 

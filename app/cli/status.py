@@ -5,20 +5,25 @@ from datetime import UTC, datetime
 import typer
 
 from app.cli.credentials import connect
-from app.cli.options import DEFAULT_URL, JsonOption, TaskIdArgument, TokenOption, UrlOption
+from app.cli.options import DEFAULT_URL, JsonOption, PrivateKeyOption, TaskIdArgument, TokenOption, UrlOption
 from app.cli.output import out, print_raw
 from app.cli.service import task_path
 from app.cli.task_view import TaskView, describe, view
 
 
 def status(
-    task_id: TaskIdArgument, url: UrlOption = DEFAULT_URL, token: TokenOption = None, *, as_json: JsonOption = False
+    task_id: TaskIdArgument,
+    url: UrlOption = DEFAULT_URL,
+    token: TokenOption = None,
+    *,
+    private_key: PrivateKeyOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Show how a task stands: its progress, why it waits, its result or error.
 
     Exit code 1 where the task has failed or was rejected.
     """
-    with connect(url, token) as service:
+    with connect(url, token, private_key=private_key) as service:
         task = view(service.get(task_path(task_id)).text)
     show(task, as_json=as_json)
     raise typer.Exit(task.exit_code)

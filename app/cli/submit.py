@@ -10,9 +10,11 @@ import typer
 
 from app.cli import message
 from app.cli.credentials import connect
+from app.cli.encryption import envelope_of
 from app.cli.failures import Usage
-from app.cli.options import DEFAULT_URL, JsonOption, TokenOption, UrlOption
+from app.cli.options import DEFAULT_URL, JsonOption, PrivateKeyOption, TokenOption, UrlOption
 from app.cli.output import print_raw, say
+from app.cli.service import Service
 from app.cli.task_view import pretty, view
 from app.cli.watch import watch_to_end
 
@@ -44,6 +46,7 @@ MessageIdOption = Annotated[
     str | None, typer.Option(help="Your own id of the message; sending it again makes no second task.", metavar="ID")
 ]
 ValidateOption = Annotated[bool, typer.Option("--validate-only", help="Check everything, keep nothing.")]
+EncryptOption = Annotated[bool, typer.Option("--encrypt", help="Send the message encrypted with the service's key.")]
 WaitOption = Annotated[bool, typer.Option("--wait", help="Watch the task to its end; exit code 1 where it fails.")]
 
 
@@ -62,6 +65,8 @@ def submit(  # noqa: PLR0913 - each is an option of the command
     message_id: MessageIdOption = None,
     validate_only: ValidateOption = False,
     wait: WaitOption = False,
+    encrypt: EncryptOption = False,
+    private_key: PrivateKeyOption = None,
     url: UrlOption = DEFAULT_URL,
     token: TokenOption = None,
     as_json: JsonOption = False,
@@ -88,7 +93,8 @@ def submit(  # noqa: PLR0913 - each is an option of the command
             max_attempts=max_attempts,
         )
         content = message.build(draft, datetime.now(UTC))
-    _send(content, url, token, as_json=as_json, validate_only=validate_only, wait=wait)
+    with connect(url, token, private_key=private_key) as service:
+        _send(service, content, as_json=as_json, validate_only=validate_only, wait=wait, encrypt=encrypt)
 
 
 def _refuse_options_beside_file(*options: object) -> None:
@@ -102,17 +108,17 @@ def _parameters(file: str | None, pairs: list[str]) -> dict[str, Any]:
     return whole | message.parse_parameters(pairs)
 
 
-def _send(content: bytes, url: str, token: str | None, *, as_json: bool, validate_only: bool, wait: bool) -> None:
-    with connect(url, token) as service:
-        answer = service.submit(content, validate_only=validate_only)
-        if validate_only:
-            print_raw(answer.text) if as_json else say(pretty(json.loads(answer.text)))
-            return
-        task = view(answer.text)
-        if wait:
-            if not as_json:
-                say(f"Task {task.task_id}")
-            raise typer.Exit(watch_to_end(service, task.task_id, as_json=as_json))
+def _send(service: Service, content: bytes, *, as_json: bool, validate_only: bool, wait: bool, encrypt: bool) -> None:
+    sent = envelope_of(service, content) if encrypt else content
+    answer = service.submit(sent, validate_only=validate_only, encrypted=encrypt)
+    if validate_only:
+        print_raw(answer.text) if as_json else say(pretty(json.loads(answer.text)))
+        return
+    task = view(answer.text)
+    if wait:
+        if not as_json:
+            say(f"Task {task.task_id}")
+        raise typer.Exit(watch_to_end(service, task.task_id, as_json=as_json))
     if as_json:
         print_raw(task.text)
         return

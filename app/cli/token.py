@@ -1,6 +1,7 @@
 """task-executor token: a token signed with the service's own key."""
 
 import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,6 +11,8 @@ from app.cli.durations import parse_span
 from app.cli.failures import CommandFailed, Usage
 from app.cli.output import print_raw
 from app.protocol.roles import Role
+from app.security.envelopes.errors import UnusableAnswerKey
+from app.security.envelopes.recipients import recipient_of_file
 from app.security.errors import KeyConfigurationError
 from app.security.issuing import issue
 from app.security.own_key import own_signing_key
@@ -23,6 +26,14 @@ def token(
         list[Role] | None, typer.Option("--role", help="What the holder may do; repeatable. Default: submitter.")
     ] = None,
     expires_in: Annotated[str, typer.Option(help="How long it is valid: 30m, 12h, 1d.", metavar="SPAN")] = "12h",
+    cnf: Annotated[
+        Path | None,
+        typer.Option(
+            help="A file with your RSA key, PEM or JWK, of which the public half goes into the token: answers can be "
+            "encrypted to it.",
+            metavar="FILE",
+        ),
+    ] = None,
 ) -> None:
     """Print a token, signed with the key in the data directory of this machine's service."""
     try:
@@ -37,7 +48,12 @@ def token(
             time.time(),
             issuer=settings.security.jwt_issuer,
             audience=settings.security.jwt_audience,
+            bound_to=None if cnf is None else recipient_of_file(cnf.read_bytes()),
         )
+    except UnusableAnswerKey as error:
+        raise Usage(f"--cnf {cnf}: {error}") from None
+    except OSError as error:
+        raise Usage(f"--cnf {cnf} cannot be read: {error.strerror}") from None
     except (SettingsError, KeyConfigurationError) as error:
         raise CommandFailed(str(error)) from None
     except ValueError as error:

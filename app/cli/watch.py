@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn
 from app.cli.credentials import connect
 from app.cli.failures import CommandFailed, ExitCode, Unreachable
 from app.cli.following import follow
-from app.cli.options import DEFAULT_URL, JsonOption, TaskIdArgument, TokenOption, UrlOption
+from app.cli.options import DEFAULT_URL, JsonOption, PrivateKeyOption, TaskIdArgument, TokenOption, UrlOption
 from app.cli.output import err, print_raw, tell
 from app.cli.service import Service
 from app.cli.status import show
@@ -21,13 +21,18 @@ DETAILS_WIDTH = 60
 
 
 def watch(
-    task_id: TaskIdArgument, url: UrlOption = DEFAULT_URL, token: TokenOption = None, *, as_json: JsonOption = False
+    task_id: TaskIdArgument,
+    url: UrlOption = DEFAULT_URL,
+    token: TokenOption = None,
+    *,
+    private_key: PrivateKeyOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Follow a task to its end, with a progress bar; Ctrl-C stops watching, not the task.
 
     With --json each change is one line. Exit code 1 where the task fails.
     """
-    with connect(url, token) as service:
+    with connect(url, token, private_key=private_key) as service:
         raise typer.Exit(watch_to_end(service, task_id, as_json=as_json))
 
 

@@ -15,9 +15,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from app.execution.backends.backend import Failed, Outcome, Stopped, Succeeded, Usage
-from app.execution.holding import Step
+from app.execution.holding import Step, parameters_of
 from app.execution.retry import stop_error
 from app.execution.runner import ending, time_limit
+from app.execution.sealing import Sealed, open_content
 from app.protocol.reasons import Reason
 from app.protocol.resources import Amounts, shortfall
 from app.protocol.states import State
@@ -25,6 +26,7 @@ from app.protocol.task import Task
 from app.resources.census import Census
 from app.resources.claims import Claims, Terms
 from app.resources.policy import subtract
+from app.security.envelopes.contents import Contents
 from app.storage.errors import Conflict, QuotaExceeded
 from app.storage.journal import Journal
 from app.storage.lines import Line, Want, line_of
@@ -56,6 +58,7 @@ class Execution:
     execution_id: str
     task: Task
     stop_at: datetime
+    parameters: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,7 @@ class OutsideExecutors:
         refused: Callable[[Task, QuotaExceeded], None],
         cancel_grace_s: float,
     ) -> None:
+        self._contents: Contents | None = None
         self.types = tuple(types)
         self.lease_s = leases.lease_s
         self._leases = leases
@@ -91,6 +95,10 @@ class OutsideExecutors:
         self._claims = Claims()
         self._grace = timedelta(seconds=cancel_grace_s)
         self._news = asyncio.Event()
+
+    def open_with(self, contents: Contents) -> None:
+        """What came encrypted is opened by these for who is to run it, and what comes back is sealed."""
+        self._contents = contents
 
     def look(self) -> None:
         """Something may wait: claims that are held look again."""
@@ -137,7 +145,9 @@ class OutsideExecutors:
 
     async def progress(self, executor: str, execution_id: str, fraction: float, details: dict[str, Any]) -> None:
         """The executor says how far it is. Raises as `beat`."""
-        await self._record(executor, execution_id, lambda task, now: task.report_progress(now, fraction, details))
+        sealed = await self._sealed(await self._held(executor, execution_id))
+        kept = details if sealed is None else sealed.details(details)
+        await self._record(executor, execution_id, lambda task, now: task.report_progress(now, fraction, kept))
 
     async def complete(self, executor: str, execution_id: str, result_json: str, used: Usage) -> Task:
         """The attempt has its result; the task as it is then. Said twice it is the same. Raises as `beat`."""
@@ -147,7 +157,10 @@ class OutsideExecutors:
             # The answer to the first time may have been lost.
             task_id, attempt = _parts(execution_id)
             task = await self._reader.get(task_id)
-            if task is None or (task.state, task.attempt, task.result_json) != (State.COMPLETED, attempt, result_json):
+            if task is None or (task.state, task.attempt) != (State.COMPLETED, attempt):
+                raise
+            known = task if self._contents is None else await self._contents.opened(task)
+            if known.result_json != result_json:
                 raise
             return task
 
@@ -201,7 +214,17 @@ class OutsideExecutors:
             return None
         if task.state.terminal:
             return None
-        return Execution(f"{task.task_id}.{task.attempt}", task, now + timedelta(seconds=time_limit(task, now)[0]))
+        sealed = await self._sealed(task)
+        parameters = parameters_of(task) if sealed is None else sealed.parameters
+        stop_at = now + timedelta(seconds=time_limit(task, now)[0])
+        return Execution(f"{task.task_id}.{task.attempt}", task, stop_at, parameters)
+
+    async def _sealed(self, task: Task) -> Sealed | None:
+        """The content of a task that came encrypted. Raises ContentUnavailable."""
+        if task.encryption_json is None:
+            return None
+        assert self._contents is not None, "no encrypted message was ever taken"
+        return await open_content(self._contents, task)
 
     async def _cancel(self, executor: str, execution_id: str, by: str, stop_at: datetime) -> Beat:
         """Records the wish once; ends the attempt where the executor has not, after the grace time."""
@@ -213,7 +236,10 @@ class OutsideExecutors:
         return Beat(Reason.CANCELLED, 0.0, stop_at)
 
     async def _end(self, executor: str, execution_id: str, outcome: Outcome) -> Task:
-        return await self._record(executor, execution_id, ending(outcome))
+        sealed = await self._sealed(await self._held(executor, execution_id))
+        return await self._record(
+            executor, execution_id, ending(outcome if sealed is None else sealed.outcome(outcome))
+        )
 
     async def _record(self, executor: str, execution_id: str, step: Step) -> Task:
         """One step of an execution; looks again where another change of the task came first."""

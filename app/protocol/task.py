@@ -11,6 +11,7 @@ from json.encoder import encode_basestring as quote
 from typing import Any
 
 from app.protocol.callbacks import Registration
+from app.protocol.change import Change
 from app.protocol.history import ERASED, GENESIS, ROUTES, Item, MessageName, chained, digest_of
 from app.protocol.messages import RetryPolicy
 from app.protocol.quotas import Account
@@ -19,22 +20,6 @@ from app.protocol.resources import Amounts
 from app.protocol.states import State, check_transition
 from app.protocol.status import json_text, resources_json, status_json
 from app.protocol.times import format_time
-
-
-@dataclass(slots=True, frozen=True)
-class Change:
-    """What the journal writes: `task` as it is now, guarded by the version it was read at, and its new messages.
-
-    A task without `guard` is new; `before` and `after` are what counts of it to a quota then and now. `task` must not
-    be stepped further by others until the change is committed; stepping it further oneself and handing over a second
-    change is fine, the journal folds the two.
-    """
-
-    task: "Task"
-    guard: int | None
-    items: tuple[Item, ...]
-    before: Account | None
-    after: Account
 
 
 @dataclass(slots=True, eq=False)

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
+from app.protocol.change import Change
 from app.protocol.history import Item
 from app.protocol.quotas import Counts, difference
-from app.protocol.task import Change, Task
+from app.protocol.task import Task
 from app.storage.rows import standing_of
 
 

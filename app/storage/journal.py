@@ -15,9 +15,10 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy import literal, select
 
+from app.protocol.change import Change
 from app.protocol.history import Item
 from app.protocol.quotas import NOTHING_SET, Quota
-from app.protocol.task import Change, Task
+from app.protocol.task import Task
 from app.storage.batching import Batcher
 from app.storage.database import Database
 from app.storage.errors import Conflict, DuplicateMessage, StorageUnavailable

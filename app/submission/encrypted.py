@@ -79,8 +79,7 @@ class EncryptedSubmission:
         """How a new task in place of a failed one is kept: as that one was, or as the request came. None: in plain."""
         if failed.encryption_json is None:
             return None if encrypted_by is None else _Seal(self._contents, _answer_jwk(encrypted_by))
-        bound = json.loads(failed.encryption_json).get("answers_to")
-        return _Seal(self._contents, answers_to=None if bound is None else json.dumps(bound, separators=(",", ":")))
+        return _Seal(self._contents, answers_to=self._contents.answers_to(failed))
 
     async def _outcome(self, value: Any, sender: Principal) -> Submission | Exception:
         if not isinstance(value, str) or value.count(".") != _DOTS:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from app.security.envelopes.key_ring import KeyRing
 from app.security.own_key import own_signing_key
 from app.security.rotation import retired_keys
 from tests.cli.conftest import Run
@@ -25,8 +26,21 @@ def test_a_signing_key_that_has_leaked(run: Run, tmp_path: Path) -> None:
     assert retired_keys(tmp_path / "data", 0) == []
 
 
-def test_which_key_must_be_said(run: Run) -> None:
-    ended = run("keys", "rotate")
+def test_the_encryption_key_and_the_list_of_them(run: Run, tmp_path: Path) -> None:
+    assert "There is no key" in run("keys", "list").err
+    first, second = run("keys", "rotate"), run("keys", "rotate")
+    assert (first.code, second.code) == (0, 0)
+    ring = KeyRing(tmp_path / "data" / "encryption-keys", 60)
+    ring.load()
+    old, new = ring.keys
+    assert new.kid in second.out
+    lines = run("keys", "list").out.splitlines()
+    assert (new.kid in lines[1], "it is the current key" in lines[1]) == (True, True)
+    assert (old.kid in lines[2], "until" in lines[2]) == (True, True)
+
+
+def test_an_encryption_key_is_not_made_void(run: Run) -> None:
+    ended = run("keys", "rotate", "--void")
     assert ended.code == 2
     assert "--signing" in ended.err
 

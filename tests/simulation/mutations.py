@@ -17,8 +17,9 @@ from app.execution.cancellation import Cancellation
 from app.execution.holding import Holding
 from app.execution.retry import GiveUp, RetryAt, after_executor_lost
 from app.protocol import task
+from app.protocol.change import Change
 from app.protocol.reasons import Reason
-from app.protocol.task import Change, Task
+from app.protocol.task import Task
 from app.resources.manager import ResourceManager
 from app.storage.journal import Journal
 from app.submission.handler import Submission, SubmissionHandler

@@ -26,7 +26,6 @@ from app.api.service import Service
 from app.api.status_schemas import TaskStatus
 from app.execution.backends.backend import Failed
 from app.execution.backends.outcomes import too_large
-from app.execution.holding import parameters_of
 from app.execution.outside import Beat, Execution
 from app.protocol import strict_json
 from app.protocol.problems import MemberError, member_errors
@@ -167,7 +166,7 @@ def _given(service: Service, execution: Execution) -> dict[str, object]:
         "task_id": task.task_id,
         "message_id": task.message_id,
         "type": task.type,
-        "parameters": parameters_of(task),
+        "parameters": execution.parameters,
         "attempt": task.attempt,
         "resources": to_wire(task.allocated),
         "lease_s": service.outside.lease_s,

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from app.delivery.acknowledgements import Acknowledgements
-from app.delivery.webhooks.content import content_of
+from app.delivery.webhooks.content import Bodies
 from app.delivery.webhooks.secrets import SigningSecrets
 from app.delivery.webhooks.signing import headers_of
 from app.delivery.webhooks.verdict import (
@@ -30,9 +30,9 @@ from app.outbound.client import OutboundClient
 from app.outbound.errors import ForbiddenTarget, NoAnswer
 from app.protocol.callbacks import origin_of
 from app.protocol.history import Item
+from app.security.envelopes.errors import ContentUnavailable
 from app.security.sealing import CannotOpen
 from app.storage.deliveries import Attempt, Claimed, Deliveries, Finished
-from app.storage.queries import StatusReader
 
 logger = logging.getLogger("app.delivery")
 
@@ -55,7 +55,7 @@ class Courier:
     def __init__(
         self,
         deliveries: Deliveries,
-        reader: StatusReader,
+        bodies: Bodies,
         secrets: SigningSecrets,
         acknowledgements: Acknowledgements,
         client: OutboundClient,
@@ -63,7 +63,8 @@ class Courier:
         observe: Observe,
     ) -> None:
         self._deliveries = deliveries
-        self._reader = reader
+        self._reader = bodies.reader
+        self._bodies = bodies
         self._secrets = secrets
         self._acknowledgements = acknowledgements
         self._client = client
@@ -89,7 +90,11 @@ class Courier:
         return Ended(answered.is_alive, finished.is_due)
 
     async def _send(self, claimed: Claimed, item: Item, timestamp: int) -> Answered:
-        content = content_of(item)
+        try:
+            content = await self._bodies.body_of(claimed.task_id, item)
+        except ContentUnavailable as error:
+            logger.error("a webhook cannot be encrypted: %s", error, extra={"task_id": claimed.task_id})  # noqa: TRY400 - the sentence says it all
+            return Answered(UNSIGNED)
         try:
             keys = await self._secrets.keys_for(claimed)
         except CannotOpen as error:

@@ -138,6 +138,12 @@ class Contents:
             return task.submission
         return (await self.key_of(task)).open("submission", task.submission) or "null"
 
+    @staticmethod
+    def answers_to(task: Task) -> str | None:
+        """The public JWK, as JSON, to which what the task's submitter is told unasked is encrypted."""
+        bound = json.loads(task.encryption_json or "{}").get("answers_to")
+        return None if bound is None else json.dumps(bound, separators=(",", ":"))
+
     def kids(self) -> list[str]:
         """The names of the keys whose content this node can open."""
         return [key.kid for key in self._ring.keys]

@@ -5,6 +5,7 @@ when an encrypted answer is asked for that its fault is told. Of a private key n
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -15,8 +16,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key, l
 from app.protocol import strict_json
 from app.protocol.roles import AnswerKey
 from app.security import base64url
-from app.security.envelopes.cipher import seal
-from app.security.envelopes.compact import KEY_ALGORITHM
+from app.security.envelopes.cipher import open_, seal
+from app.security.envelopes.compact import KEY_ALGORITHM, read_envelope
 from app.security.envelopes.errors import UnusableAnswerKey
 from app.security.jwks import MIN_RSA_BITS, MIN_RSA_EXPONENT
 from app.security.rsa_keys import numbers_of, thumbprint
@@ -24,6 +25,8 @@ from app.security.rsa_keys import numbers_of, thumbprint
 MAX_RSA_BITS = 4096
 MAX_RSA_EXPONENT = 2**32
 MAX_KID_CHARACTERS = 255
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+"""What the service answers may be longer than what it takes."""
 _PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 
 
@@ -86,6 +89,17 @@ def recipient_of_file(raw: bytes) -> Recipient:
         raise UnusableAnswerKey("it is not an RSA key")
     numbers = key.public_numbers()
     return Recipient(thumbprint(key), _public_key(numbers.n, numbers.e))
+
+
+def opener_of_file(raw: bytes) -> Callable[[bytes], bytes]:
+    """What opens answers with the private key in a PEM file: it raises InvalidEnvelope. Raises UnusableAnswerKey."""
+    try:
+        key = load_pem_private_key(raw, None)
+    except (ValueError, TypeError):
+        raise UnusableAnswerKey("it is not a private key in PEM without a password") from None
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise UnusableAnswerKey("it is not an RSA key")
+    return lambda text: open_(read_envelope(text, limit=MAX_ANSWER_BYTES), key)
 
 
 def jwk_of(recipient: Recipient) -> dict[str, Any]:
