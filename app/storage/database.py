@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
-from sqlalchemy import AsyncAdaptedQueuePool, make_url
+from sqlalchemy import AsyncAdaptedQueuePool, event, make_url
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from app.fault_points import reached
@@ -43,6 +44,8 @@ class Database:
         }
         self._kept: asyncpg.Connection | None = None
         self.availability = Availability(self._ask_over_kept, self._ask_over_new)
+        self._outages = 0
+        self.availability.on_away(self._count_outage)
         self.engine: AsyncEngine = create_async_engine(
             self.url,
             pool_size=pool_size,
@@ -52,6 +55,8 @@ class Database:
             # JSON is read as the text it is stored as: parsing it would lose what the history's hash covers.
             json_deserializer=str,
         )
+        event.listen(self.engine.sync_engine, "connect", self._connected)
+        event.listen(self.engine.sync_engine, "checkout", self._checked_out)
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[AsyncConnection]:
@@ -96,6 +101,19 @@ class Database:
         Its fault points begin with `name`.
         """
         return DedicatedConnection(name, self)
+
+    def _count_outage(self) -> None:
+        self._outages += 1
+
+    def _connected(self, _connection: Any, record: Any) -> None:
+        record.info["outages"] = self._outages
+
+    def _checked_out(self, connection: Any, record: Any, _proxy: Any) -> None:
+        """A connection that the server has closed, or that is older than an outage, is replaced before it is used."""
+        driver = connection.driver_connection
+        if driver.is_closed() or record.info["outages"] != self._outages:
+            driver.terminate()
+            raise DisconnectionError
 
     async def _open_for_pool(self, **arguments: Any) -> asyncpg.Connection:
         return await self._open(**arguments)

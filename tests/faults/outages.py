@@ -122,8 +122,9 @@ class Observed:
             )
         assert doubled == []
         assert violations(self.seen) == []
-        rest = (await self.client.get("/v1/resources")).json()
-        assert all(amount == 0 for amount in rest["allocated"].values()), rest
+        response = await self.client.get("/v1/resources")
+        assert response.status_code == 200, response.text
+        assert all(amount == 0 for amount in response.json()["allocated"].values()), response.text
         assert "Traceback" not in self.service.log
 
 

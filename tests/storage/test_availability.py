@@ -150,3 +150,11 @@ async def test_a_black_hole_between_here_and_the_database(database_url: str) -> 
 
 async def _ask(database: Database) -> None:
     await Queries(database).find_submission("alice", "none")
+
+
+async def test_connections_that_died_in_the_pool_are_replaced_before_they_are_used(database_url: str) -> None:
+    async with Proxy(database_url) as proxy, open_store(proxy.url, sql_url=database_url) as store:
+        await asyncio.gather(*(_ask(store.database) for _ in range(5)))
+        proxy.cut()
+        await asyncio.wait([asyncio.get_running_loop().create_future()], timeout=0.1)
+        await asyncio.gather(*(_ask(store.database) for _ in range(5)))
