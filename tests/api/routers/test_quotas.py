@@ -189,3 +189,18 @@ def test_who_holds_as_much_as_it_may_waits_until_it_holds_less(admin: Caller, al
     alice.cancel(holder)
     alice.finished(holder)
     assert used(alice)["held"] == {}
+
+
+def test_many_that_are_held_back_stand_in_nobodys_way(admin: Caller, alice: Caller, bob: Caller) -> None:
+    put(admin, alice.subject, running=1)
+    running = alice.submit(message("sleep", {"seconds": 600}))
+    alice.once(running, {"Executing"})
+    messages = [message("sleep", {"seconds": 600}) for _ in range(300)]
+    batch = alice.http.post("/v1/tasks/batch", json={"messages": messages})
+    assert {outcome["status"] for outcome in batch.json()["outcomes"]} == {202}
+    for _ in range(5):
+        bob.finished(bob.submit(message("sleep", {"seconds": 0})))
+    assert (used(alice)["running"], used(alice)["queued"]) == (1, 300)
+    alice.cancel(running)
+    for outcome in batch.json()["outcomes"]:
+        admin.cancel(details(outcome["task"])["task_id"])
