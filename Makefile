@@ -50,6 +50,10 @@ bench: $(READY) ## Measure the speed against an empty endpoint (a few minutes)
 bench-claims: $(READY) ## Measure claims while a thousand, a hundred thousand and a million tasks wait (some minutes)
 	.venv/bin/python -m tests.benchmarks.claims
 
+.PHONY: fairness
+fairness: $(READY) ## Print how fair the service is, simulated from the database to the start (some minutes)
+	.venv/bin/python -m tests.resources.report
+
 .PHONY: chaos
 chaos: $(READY) ## Run the fault tests in their full amounts (an hour or more)
 	.venv/bin/pytest tests -m chaos -rP

@@ -20,13 +20,14 @@ class Job:
     submitter: str = "alice"
     priority: int = 1
     cpu: int = 1000
+    licences: int = 0
     deadline: float | None = None
     kind: str = "job"
     timeout_s: float = 3600.0
 
     @property
     def amounts(self) -> Amounts:
-        return {"cpu": self.cpu}
+        return {"cpu": self.cpu, **({"custom.licence": 1000 * self.licences} if self.licences else {})}
 
     def request(self) -> Request:
         return Request(
