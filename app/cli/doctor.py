@@ -28,6 +28,7 @@ from app.settings import Settings, SettingsError, StorageSettings
 from app.storage import guard, migrations
 from app.storage.database import Database
 from app.storage.errors import StorageUnavailable
+from app.storage.grants import may_alter_history
 from app.storage.usage import Usage
 from app.task_types.registry import TaskTypeError, load
 
@@ -168,6 +169,7 @@ async def _database(url: str, *, unsafe: bool) -> list[Finding]:
                 findings.append(Finding(subject, "warn" if allowed else "wrong", str(error)))
         if findings[-1].verdict == "ok":
             findings.append(await _quotas(database))
+            findings.append(await _role(database))
         return findings
     except StorageUnavailable as error:
         return [Finding("database", "wrong", sentence(error))]
@@ -192,6 +194,17 @@ async def _server(database: Database) -> Finding:
     async with database.connect() as connection:
         version = (await connection.exec_driver_sql("SHOW server_version")).scalar_one()
     return Finding("database", "ok", f"Postgres {version} answers")
+
+
+async def _role(database: Database) -> Finding:
+    if await may_alter_history(database):
+        return Finding(
+            "role",
+            "warn",
+            "the service's role could change what is recorded: connect as one that does not own the tables "
+            "(`task-executor migrate --grant-to ROLE`)",
+        )
+    return Finding("role", "ok", "what is recorded cannot be changed by the service's role")
 
 
 async def _clock(database: Database) -> Finding:

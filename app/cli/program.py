@@ -20,6 +20,7 @@ COMMANDS = {
     "keys": (SERVICE, "app.cli.keys", "keys"),
     "revoke": (SERVICE, "app.cli.revoke", "revoke"),
     "revocations": (SERVICE, "app.cli.revocations", "revocations"),
+    "audit": (SERVICE, "app.cli.audit", "audit"),
     "prune": (SERVICE, "app.cli.prune", "prune"),
     "doctor": (SERVICE, "app.cli.doctor", "doctor"),
     "settings": (SERVICE, "app.cli.settings_", "settings"),
