@@ -184,6 +184,7 @@ class OutsideExecutors:
             return line.type not in types or (offered is not None and bool(shortfall(amounts_of(line.shape), offered)))
 
         ring = self._claims.ring
+        ring.look_again()
         for _ in range(LOOKS):
             walks = ring.walks()
             ring.saw(walks, await self._leases.look(*walks))
