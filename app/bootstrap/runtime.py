@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from app import fault_points
 from app.api.policies import Open
 from app.api.service import Service
+from app.bootstrap.audit import AuditHeads
 from app.bootstrap.delivery import Delivery
 from app.bootstrap.execution import Execution, capacity_of
 from app.bootstrap.limits import Limits
@@ -122,6 +123,7 @@ class Runtime:
         self._execution = execution
         self._delivery = delivery
         self._security = security
+        self._audit = AuditHeads(settings.storage, storage.database)
         self._observer = TaskObserver(metrics)
         self.news = News(storage.database, self._heard)
         self.cancellation = Cancellation(
@@ -146,7 +148,8 @@ class Runtime:
             await execution.rescuer.recover_own()
         self._delivery.start(stack)
         execution.dispatcher.start(execution.runner)
-        rooms = (execution, self._delivery, self._security)
+        self._audit.close_with(stack)
+        rooms = (execution, self._delivery, self._security, self._audit)
         for periodic in (*(each for room in rooms for each in room.periodics()), *self._periodics()):
             periodic.start()
             stack.push_async_callback(periodic.close)

@@ -49,6 +49,16 @@ def create(path: Path, pem: bytes) -> bool:
     return True
 
 
+def replace(path: Path, content: bytes) -> None:
+    """Puts a file with mode 0600 in the place of the one that is there, whole or not at all. Raises OSError."""
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.stem}-", dir=path.parent)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    Path(temporary).replace(path)
+
+
 def read(path: Path, name: str, harm: str) -> rsa.RSAPrivateKey:
     """The key in a file that nobody but its owner may touch. Raises OSError, KeyConfigurationError.
 

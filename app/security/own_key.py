@@ -28,9 +28,9 @@ class SigningKey:
     verification_key: VerificationKey
     jose_key: Any
 
-    def sign(self, claims: dict[str, Any]) -> str:
-        """The claims as a compact JWT signed by this key."""
-        return str(jws.sign(claims, self.jose_key, headers={"kid": self.kid}, algorithm="RS256"))
+    def sign(self, claims: dict[str, Any], typ: str = "JWT") -> str:
+        """The claims as a compact JWT signed by this key; `typ` tells what is no token (RFC 8725, section 3.11)."""
+        return str(jws.sign(claims, self.jose_key, headers={"kid": self.kid, "typ": typ}, algorithm="RS256"))
 
 
 def own_signing_key(data_dir: Path) -> SigningKey:

@@ -7,13 +7,13 @@ time `until` which tokens that it has signed may still come; the service drops i
 import fcntl
 import json
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from app.protocol import strict_json
+from app.security import key_files
 from app.security.errors import KeyConfigurationError
 from app.security.jwks import keys_from_jwks
 from app.security.keys import VerificationKey
@@ -31,8 +31,8 @@ def rotate_signing_key(data_dir: Path, overlap_s: float, now: float) -> SigningK
         with _turn(data_dir):
             old = own_signing_key(data_dir)
             # First the old public half, then the new key: a service that reads in between knows both or the old one.
-            _write(data_dir / RETIRED_FILE_NAME, _with(_retired(data_dir, now), old, now + overlap_s, now))
-            _write(data_dir / FILE_NAME, new_pem())
+            key_files.replace(data_dir / RETIRED_FILE_NAME, _with(_retired(data_dir, now), old, now + overlap_s, now))
+            key_files.replace(data_dir / FILE_NAME, new_pem())
             return own_signing_key(data_dir)
     except OSError as error:
         raise KeyConfigurationError(f"the signing key in {data_dir} cannot be replaced: {error.strerror}") from None
@@ -76,13 +76,3 @@ def _turn(data_dir: Path) -> Iterator[None]:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _write(path: Path, content: bytes) -> None:
-    """The whole file or the one before, mode 0600."""
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.stem}-", dir=path.parent)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    Path(temporary).replace(path)

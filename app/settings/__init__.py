@@ -62,6 +62,16 @@ class StorageSettings(Section):
         ge=1,
         description="Days after its end for which a task is kept, and its history. Whole weeks are dropped.",
     )
+    audit_head_s: float = Field(
+        default=300,
+        ge=0,
+        description="Seconds between two signed heads of the audit trail, written by one node for all; 0 writes none.",
+    )
+    audit_dir: Path | None = Field(
+        default=None,
+        description="Directory for these heads, of this database only. Where it is not set, `audit` in the data "
+        "directory.",
+    )
     unsafe_database: bool = Field(
         default=False,
         description="Serve although the database would lose what it has confirmed (fsync or the like is off).",

@@ -160,8 +160,18 @@ history = Table(
     # In place of a message that was erased: what the hash covers of it.
     Column("message_digest", Text),
     Column("erased_at", _moment),
+    # By the database's clock, when the statement began; a node's clock says `recorded_at`.
+    Column("written_at", _moment, nullable=False, server_default=text("statement_timestamp()")),
     PrimaryKeyConstraint("task_id", "sequence"),
     postgresql_partition_by="RANGE (task_id)",
+)
+
+# History is appended to, so that what was written at one time lies together: a few bytes a megabyte find it.
+Index(
+    "history_written",
+    history.c.written_at,
+    postgresql_using="brin",
+    postgresql_with={"autosummarize": "on"},
 )
 
 
