@@ -187,8 +187,9 @@ class Runtime:
         self._execution.outside.look()
 
     async def _report(self) -> None:
-        self.news.alone = await self._storage.nodes.report(self._execution.manager.snapshot()) == 0
-        await self._execution.dispatcher.share(alone=self.news.alone)
+        others = await self._storage.nodes.report(self._execution.manager.snapshot())
+        self.news.alone = not others
+        await self._execution.dispatcher.share(others)
 
     async def _leave(self) -> None:
         try:

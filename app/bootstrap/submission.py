@@ -35,7 +35,7 @@ class Submission:
             registry,
             dispatcher,
             outlook=Outlook(
-                capacity=lambda: manager.capacity,
+                capacities=dispatcher.capacities,
                 starts_at_once=dispatcher.starts_at_once,
                 expected_end=lambda task: manager.soonest_end(request_of(task), time.time()),
             ),

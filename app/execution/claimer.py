@@ -10,11 +10,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
 from app.protocol.task import Task
+from app.resources.capacities import Capacities
 from app.resources.claims import Claims, Terms
 from app.resources.manager import ResourceManager
 from app.storage.claim import Leases
 from app.storage.errors import StorageUnavailable
 from app.storage.lines import Line, line_of
+from app.storage.rows import amounts_of
 
 logger = logging.getLogger("app.execution")
 
@@ -43,9 +45,9 @@ STOP_S = 6.0
 class Claimer:
     """Claims until the database has nothing more for this node, and again when there may be.
 
-    `backlog` says that more waits in the database than is wanted here. `alone` says that no other node serves: what
-    waits may then as well wait here. `types` are those claimed, `allowance` how many more of a submitter's; nothing is
-    while `held`. `caught_up` is called when everything that was announced has been looked at.
+    `backlog` says that more waits in the database than is wanted here. `types` are those claimed, but for what only
+    another node could ever grant (`capacities`); `allowance` is how many more of a submitter's are; nothing is while
+    `held`. `caught_up` is called when everything that was announced has been looked at.
     """
 
     def __init__(
@@ -57,7 +59,7 @@ class Claimer:
         caught_up: Callable[[], None],
     ) -> None:
         self.backlog = True
-        self.alone = True
+        self.capacities = Capacities(leases.node_id, manager.capacity)
         self.held = False
         self.types = list(types)
         self.allowance: Callable[[str], int | None] = lambda _submitter: None
@@ -82,12 +84,16 @@ class Claimer:
     def window(self) -> int:
         """How many requests of one sort this node holds while they wait.
 
-        Beside others a quarter of what runs here, enough to bridge the time that a claim takes: what waits behind a
-        busy node could start on an idle one.
+        Alone it may as well hold what there is. Beside others a quarter of what runs here, enough to bridge the time
+        that a claim takes: what waits behind a busy node could start on an idle one.
         """
-        if self.alone:
+        if self.capacities.alone:
             return WINDOW
         return min(WINDOW, max(LEAST_WINDOW, self._manager.running_count // 4))
+
+    def serves(self, task: Task) -> bool:
+        """Whether the task is for this node."""
+        return task.type in self.types and not self.capacities.only_elsewhere(task.requested)
 
     def comes_first(self, priority: int) -> bool:
         """Whether a task would be more urgent than all that waits, here and, as far as is known, in the database."""
@@ -159,11 +165,12 @@ class Claimer:
         if looked:
             walks = ring.walks()
             ring.saw(walks, await self._leases.look(*walks))
-        wants = self._claims.wants(min(CLAIM_LIMIT, self.window), self._manager.census, self._terms())
+        terms = self._terms()
+        wants = self._claims.wants(min(CLAIM_LIMIT, self.window), self._manager.census, terms)
         tasks = await self._leases.claim(wants) if wants else []
         self._claims.got(wants, map(line_of, tasks))
         await self._adopt(tasks)
-        self.backlog = not ring.empty or self._manager.waiting_count >= self.window
+        self.backlog = self._claims.leave(terms) or self._manager.waiting_count >= self.window
         self._looked_at = announced
         if not self.behind:
             self._caught_up()
@@ -171,4 +178,7 @@ class Claimer:
         return bool(tasks) or (looked and not ring.whole and self._barren < BARREN_LOOKS)
 
     def _terms(self) -> Terms:
-        return Terms(self.window, allowance=self.allowance, closed=lambda line: line.type not in self.types)
+        return Terms(self.window, allowance=self.allowance, closed=self._is_closed)
+
+    def _is_closed(self, line: Line) -> bool:
+        return line.type not in self.types or self.capacities.only_elsewhere(amounts_of(line.shape))

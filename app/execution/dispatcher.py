@@ -1,13 +1,13 @@
 """The dispatcher: from a stored task to a running attempt.
 
-A task comes in one of two ways: handed over in memory by the submission that stored it, where this node has
-room and nothing older waits; or claimed from the database. Both then ask the Resource Manager, and run when
-it grants. What this node holds is in `holdings`, and nowhere else.
+A task comes in one of two ways: handed over in memory by the submission that stored it, where this node has room and
+nothing older waits; or claimed from the database. Both then ask the Resource Manager, and run when it grants. What
+this node holds is in `holdings`, and nowhere else.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -55,6 +55,7 @@ class Dispatcher:
         self._runner: Runner | None = None
         self._claimer = Claimer(leases, manager, self._served, self.adopt, self._ask_deferred)
         self._claimer.allowance = gate.room
+        self.capacities = self._claimer.capacities
         self._paused = True
         self._closing = False
         self._left_out: frozenset[str] = frozenset()
@@ -76,7 +77,7 @@ class Dispatcher:
 
         So nobody passes those who wait in the database, whoever submits there and how fast.
         """
-        if self._paused or task.type not in self._claimer.types or self._gate.is_shut(task.submitter):
+        if self._paused or not self._claimer.serves(task) or self._gate.is_shut(task.submitter):
             return False
         waiting = self._reserved + len(self._deferred) + self._manager.waiting_count
         if waiting >= self._claimer.window:
@@ -161,7 +162,7 @@ class Dispatcher:
             await self._leases.give_back(strange)
 
     def _can_hold(self, task: Task) -> bool:
-        served = not self._paused and task.type in self._claimer.types and self._leases.can_open(task)
+        served = not self._paused and self._claimer.serves(task) and self._leases.can_open(task)
         return served and task.task_id not in self.holdings and self._gate.pass_through(task.submitter)
 
     # -- resources ----------------------------------------------------------------------------------
@@ -252,12 +253,12 @@ class Dispatcher:
             if holding.attempt is None:
                 self.let_go(holding)
 
-    async def share(self, *, alone: bool) -> None:
-        """Whether other nodes serve too. When the first of them comes, what waits here is anyone's."""
-        joined = self._claimer.alone and not alone
-        self._claimer.alone = alone
-        if joined:
-            await self._give_back()
+    async def share(self, others: Mapping[str, Amounts]) -> None:
+        """What the others have: what only they could grant is theirs, and all that waits here when the first comes."""
+        was_alone, changed = self.capacities.alone, self.capacities.others_have(others)
+        joined = was_alone and bool(others)
+        await self._give_back(lambda task: joined or self.capacities.only_elsewhere(task.requested))
+        if changed:
             self.look()
 
     async def pause(self) -> None:

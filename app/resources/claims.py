@@ -83,7 +83,10 @@ class Plan:
         self._terms = terms
         self._fullness = fullness
         self._census = census.copy()
-        self._lines = [line for line in lines if not terms.closed(line)]
+        self._lines: list[Line] = []
+        self._closed: list[Line] = []
+        for line in lines:
+            (self._closed if terms.closed(line) else self._lines).append(line)
         self._parts = _parts(self._lines, terms)
         self._allowances: dict[str, int] = {}
         self._counts: dict[Line, int] = {}
@@ -101,7 +104,8 @@ class Plan:
 
     def idle(self) -> list[Line]:
         """The lines of which nothing can be claimed now."""
-        return [line for line in self._lines if line not in self._counts and not self._room(line)]
+        unwanted = [line for line in self._lines if line not in self._counts and not self._room(line)]
+        return self._closed + unwanted
 
     def _allot(self, lines: list[Line], slots: int) -> int:
         for line in lines:
@@ -167,6 +171,10 @@ class Claims:
         counts = Counter(tasks)
         for line, wanted in wants:
             self.ring.served(line, exhausted=counts[line] < wanted)
+
+    def leave(self, terms: Terms) -> bool:
+        """Whether more waits in the database that is to be claimed here, as far as can be told."""
+        return not self.ring.whole or not all(map(terms.closed, self.ring.lines))
 
     def holds_enough(self, line: Line, census: Census) -> bool:
         """Whether nothing more of the line would be claimed now, by what was found at the last claim."""

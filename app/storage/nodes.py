@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 
+from app.protocol.resources import Amounts, Resources
 from app.storage.controls import Mode
 from app.storage.database import Database
 from app.storage.tables import nodes
@@ -31,8 +32,11 @@ class Nodes:
         self._node_id = node_id
         self._lease = func.make_interval(0, 0, 0, 0, 0, 0, lease_s)
 
-    async def report(self, resources: dict[str, Any]) -> int:
-        """Says that this node lives and what it has; answers how many others do. Raises StorageUnavailable."""
+    async def report(self, resources: dict[str, Any]) -> dict[str, Amounts]:
+        """Says that this node lives and what it has; answers the capacity of each other one that does, by its name.
+
+        Raises StorageUnavailable.
+        """
         now = func.clock_timestamp()
         entry = insert(nodes).values(
             node_id=self._node_id, started_at=now, expires_at=now + self._lease, resources=resources
@@ -41,12 +45,13 @@ class Nodes:
             index_elements=[nodes.c.node_id],
             set_={"expires_at": entry.excluded.expires_at, "resources": entry.excluded.resources},
         )
-        others = (
-            select(func.count()).select_from(nodes).where(nodes.c.node_id != self._node_id, nodes.c.expires_at > now)
+        others = select(nodes.c.node_id, nodes.c.resources["capacity"].label("capacity")).where(
+            nodes.c.node_id != self._node_id, nodes.c.expires_at > now
         )
         async with self._database.connect() as connection:
             await connection.execute(entry)
-            return int((await connection.execute(others)).scalar_one())
+            rows = (await connection.execute(others)).all()
+        return {row.node_id: Resources.model_validate_json(row.capacity).amounts() for row in rows}
 
     async def all(self) -> list[Node]:
         """Every node that lives, this one among them. Raises StorageUnavailable."""

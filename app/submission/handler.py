@@ -165,7 +165,7 @@ class SubmissionHandler:
             requested = resolve(checked.message.body.task_specification.resources, checked.kind)
             errors = errors + self._callbacks.check(checked.message)
             if checked.kind.runs_in != "external":
-                errors = errors + check_resources(requested, self._outlook.capacity())
+                errors = errors + check_resources(requested, self._outlook.capacities)
         return Verdict(self._callbacks.covered(value), checked, requested, errors)
 
     async def submit_batch(

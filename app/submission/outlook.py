@@ -8,18 +8,19 @@ from typing import Any
 from app.protocol.resources import Amounts
 from app.protocol.task import Task
 from app.protocol.times import format_time
+from app.resources.capacities import Capacities
 
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
     """See the module's docstring.
 
-    `capacity` is what could ever be granted; `starts_at_once` says whether a request would be granted now;
+    `capacities` are what could ever be granted; `starts_at_once` says whether a request would be granted now;
     `expected_end` when a task that is submitted now would be over at the soonest (seconds since the epoch), None where
     no task of its kind has been seen to end.
     """
 
-    capacity: Callable[[], Amounts]
+    capacities: Capacities
     starts_at_once: Callable[[Amounts], bool]
     expected_end: Callable[[Task], float | None]
 

@@ -1,13 +1,10 @@
 """resource_validator: whether this service can ever grant what a task asks for (protocol, "Required Components")."""
 
-from collections.abc import Callable
-
 from app.protocol.problems import MemberError
 from app.protocol.resources import CUSTOM_PREFIX, Amounts, Resources, shortfall, to_wire
+from app.resources.capacities import Capacities
 from app.submission.task_validator import SPECIFICATION
 from app.task_types.definition import TaskType
-
-Capacity = Callable[[], Amounts]
 
 
 def resolve(request: Resources | None, kind: TaskType) -> Amounts:
@@ -20,25 +17,27 @@ def resolve(request: Resources | None, kind: TaskType) -> Amounts:
     return kind.resources.model_copy(update=named).amounts()
 
 
-def check_resources(amounts: Amounts, capacity: Amounts) -> list[MemberError]:
-    """One error for each unit of which more is asked for than there will ever be."""
-    return [_too_much(unit, amounts, capacity) for unit in shortfall(amounts, capacity)]
+def check_resources(amounts: Amounts, capacities: Capacities) -> list[MemberError]:
+    """Where no node could ever grant the request: an error for each unit that the nearest to it has too little of."""
+    return [_too_much(unit, amounts, capacities) for unit in shortfall(amounts, capacities.nearest(amounts).amounts)]
 
 
-def _too_much(unit: str, amounts: Amounts, capacity: Amounts) -> MemberError:
+def _too_much(unit: str, amounts: Amounts, capacities: Capacities) -> MemberError:
     asked = _number(unit, amounts)
     if unit.startswith(CUSTOM_PREFIX):
         name = unit.removeprefix(CUSTOM_PREFIX)
         pointer = f"{SPECIFICATION}/resources/custom/{name}"
-        if unit not in capacity:
-            known = [known.removeprefix(CUSTOM_PREFIX) for known in capacity if known.startswith(CUSTOM_PREFIX)]
+        units = {unit for node in capacities.all for unit in node.amounts}
+        if unit not in units:
+            known = [known.removeprefix(CUSTOM_PREFIX) for known in units if known.startswith(CUSTOM_PREFIX)]
             offer = f"its own units are {', '.join(sorted(known))}" if known else "it has no units of its own"
             return MemberError(pointer, f"is not a unit of this service: {offer}")
     else:
         pointer = f"{SPECIFICATION}/resources/{unit}"
-    return MemberError(
-        pointer, f"asks for {asked}, this service has {_number(unit, capacity)} in all: it could never be granted"
-    )
+    node_id, capacity = capacities.nearest(amounts)
+    has = _number(unit, capacity)
+    there_is = f"this service has {has} in all" if capacities.alone else f"the largest node, {node_id}, has {has}"
+    return MemberError(pointer, f"asks for {asked}, {there_is}: it could never be granted")
 
 
 def _number(unit: str, amounts: Amounts) -> float:

@@ -1,6 +1,7 @@
 """The dispatcher: order, exclusiveness, claims beside handovers, and a drain that leaves nothing behind."""
 
 import asyncio
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -88,7 +89,7 @@ async def test_two_nodes_share_what_is_submitted_to_one(database_url: str) -> No
     ):
         tasks = await asyncio.gather(*(one.submit("work", message_id=f"m{n}") for n in range(600)))
         for node in (one, two):
-            await node.dispatcher.share(alone=False)
+            await node.dispatcher.share({"the other": ONE})
             node.dispatcher.start(node.runner)
         for task_id in tasks:
             await one.reach(task_id)
@@ -330,7 +331,7 @@ async def test_a_busy_node_does_not_hoard_what_another_could_start(database_url:
         assert busy.manager.waiting_count == 29, "alone, it may as well hold them all"
         async with open_node(database_url, registry, node_id="node-b", capacity={"cpu": 25_000}) as idle:
             for node in (busy, idle):
-                await node.dispatcher.share(alone=False)
+                await node.dispatcher.share({"the other": {"cpu": 25_000}})
             await stage.until_began(1 + 25)
             assert (busy.manager.running_count, idle.manager.running_count) == (1, 25)
             for number in range(30, 40):
@@ -339,6 +340,43 @@ async def test_a_busy_node_does_not_hoard_what_another_could_start(database_url:
             stage.go.set()
             await idle.check_at_rest()
             await busy.check_at_rest()
+
+
+async def test_what_only_another_node_could_grant_is_held_here_while_there_is_none(
+    database_url: str, stage: Stage
+) -> None:
+    registry, large_capacity = registry_of({"wait": stage.wait_for_go}), {"cpu": 8000}
+    async with (
+        open_node(database_url, registry, node_id="large", capacity=large_capacity, start=False) as large,
+        open_node(database_url, registry, node_id="small", capacity=ONE, start=False) as small,
+    ):
+        await small.dispatcher.share({"large": large_capacity})
+        large_one = await small.submit("wait", {"name": "large"}, resources={"cpu": 8})
+        small.dispatcher.start(small.runner)
+        small_one = await small.submit("wait", {"name": "small"})
+        await stage.until_began(1)
+        assert list(small.dispatcher.holdings) == [small_one], "it is claimed by no node that cannot run it"
+
+        await small.dispatcher.share({})
+
+        async def held() -> bool:
+            return large_one in small.dispatcher.holdings
+
+        await eventually(held, "nobody is there who could: it waits where it is told why, and its time-out runs")
+        waiting = small.manager.waiting(large_one, time.time())
+        assert waiting is not None
+        assert waiting["reason"] == "capacity"
+
+        await small.dispatcher.share({"large": large_capacity})
+        assert list(small.dispatcher.holdings) == [small_one]
+        large.dispatcher.start(large.runner)
+        await stage.until_began(2)
+        assert large_one in large.dispatcher.holdings
+        stage.go.set()
+        for task_id in (large_one, small_one):
+            assert (await small.reach(task_id)).state is State.COMPLETED
+        await small.check_at_rest()
+        await large.check_at_rest()
 
 
 @pytest.mark.parametrize("wish", ["acknowledgement", "progress"])

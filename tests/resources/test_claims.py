@@ -2,7 +2,8 @@
 
 from app.resources.census import Census
 from app.resources.claims import LEAST_PART, PARTS_OF_ONE, SPREAD, Claims, Fullness, Plan, Terms
-from app.storage.lines import Line
+from app.resources.ring import FAR_STEPS, NEAR_STEPS, REMEMBERED
+from app.storage.lines import Line, Seen
 
 WINDOW = 200
 
@@ -114,3 +115,20 @@ def test_a_line_that_had_fewer_than_were_wanted_is_empty() -> None:
     planned = claims.wants(10, Census(), Terms(WINDOW))
     claims.got(planned, [line("alice")] * 9)
     assert list(claims.ring.lines) == []
+
+
+def test_what_is_not_for_this_node_is_no_backlog_and_takes_no_room_that_others_need() -> None:
+    terms, claims = Terms(WINDOW, closed=lambda line: line.submitter.startswith("elsewhere")), Claims()
+    elsewhere = [line(f"elsewhere-{number}") for number in range(REMEMBERED)]
+    for each in elsewhere[1:]:
+        claims.ring.learn(each)
+    walks = claims.ring.walks()
+    claims.ring.saw(walks, Seen([], [], [], []))
+    assert claims.wants(WINDOW, Census(), terms) == []
+    assert not claims.leave(terms)
+    claims.ring.learn(elsewhere[0])
+    assert claims.wants(WINDOW, Census(), terms) == []
+    near, far, _ = claims.ring.walks()
+    assert (near.steps, far.steps) == (NEAR_STEPS, FAR_STEPS), "forgotten, to look for what others may have"
+    claims.ring.learn(line("alice"))
+    assert claims.leave(terms)

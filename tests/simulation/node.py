@@ -118,7 +118,7 @@ class Node:
             self._ground.registry,
             self.dispatcher,
             outlook=Outlook(
-                capacity=lambda: self.manager.capacity,
+                capacities=self.dispatcher.capacities,
                 starts_at_once=self.dispatcher.starts_at_once,
                 expected_end=lambda task: self.manager.soonest_end(request_of(task), clock()),
             ),
@@ -185,7 +185,7 @@ class Node:
         ]
 
     async def _share(self) -> None:
-        await self.dispatcher.share(alone=self._beside() == 0)
+        await self.dispatcher.share({f"node {number}": self.manager.capacity for number in range(self._beside())})
 
     # -- news ---------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from app.protocol.resources import Resources
+from app.resources.capacities import Capacities
 from app.submission.resource_validator import check_resources, resolve
 from app.submission.task_validator import check_task
 from app.task_types.registry import Registry
@@ -113,9 +114,10 @@ def test_what_is_not_named_is_the_types_default(
 
 def test_more_than_there_will_ever_be(registry: Registry) -> None:
     capacity = {"cpu": 4000, "memory_mb": 1_000_000, "custom.licence": 2000}
-    assert check_resources(capacity, capacity) == []
+    alone = Capacities("node-a", capacity)
+    assert check_resources(capacity, alone) == []
     errors = check_resources(
-        {"cpu": 4500, "gpu": 1000, "custom.licence": 3000, "custom.licens": 1000, "memory_mb": 1000}, capacity
+        {"cpu": 4500, "gpu": 1000, "custom.licence": 3000, "custom.licens": 1000, "memory_mb": 1000}, alone
     )
     assert {error.pointer: error.detail for error in errors} == {
         f"{SPECIFICATION}/resources/cpu": "asks for 4.5, this service has 4 in all: it could never be granted",
@@ -125,8 +127,21 @@ def test_more_than_there_will_ever_be(registry: Registry) -> None:
         ),
         f"{SPECIFICATION}/resources/custom/licens": "is not a unit of this service: its own units are licence",
     }
-    (none,) = check_resources({"custom.x": 1}, {"cpu": 1})
+    (none,) = check_resources({"custom.x": 1}, Capacities("node-a", {"cpu": 1}))
     assert none.detail == "is not a unit of this service: it has no units of its own"
+
+
+def test_more_than_any_node_will_ever_have() -> None:
+    capacities = Capacities("node-a", {"cpu": 2000, "memory_mb": 8000})
+    capacities.others_have({"node-b": {"cpu": 8000, "memory_mb": 1000, "custom.licence": 1000}})
+    assert check_resources({"cpu": 8000, "custom.licence": 1000}, capacities) == []
+    (error,) = check_resources({"cpu": 9000}, capacities)
+    assert error.pointer == f"{SPECIFICATION}/resources/cpu"
+    assert error.detail == "asks for 9, the largest node, node-b, has 8: it could never be granted"
+    (error,) = check_resources({"cpu": 7000, "memory_mb": 2000}, capacities)
+    assert error.detail == "asks for 2, the largest node, node-b, has 1: it could never be granted", "not on one node"
+    (error,) = check_resources({"custom.licens": 1}, capacities)
+    assert error.detail == "is not a unit of this service: its own units are licence"
 
 
 def test_times_are_judged_by_the_moment_given(registry: Registry) -> None:
