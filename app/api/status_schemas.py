@@ -93,6 +93,9 @@ class Waiting(BaseModel):
     held_by: list[str] = Field(default=[], description="Ids of one's own running tasks that hold what is missing.")
     held_by_others: int = Field(default=0, description="How many tasks of others hold it.")
     expected_start: datetime | None = Field(default=None, description="From the run times seen so far.")
+    expected_start_range: list[datetime] | None = Field(
+        default=None, min_length=2, max_length=2, description="The earliest and the latest that are likely."
+    )
     policy: str | None = Field(default=None, description="The quota that is used up: running or held.")
     limit: int | None = Field(default=None, description="Of the quota running: the most.")
     used: int | None = Field(default=None, description="Of the quota running: what runs.")

@@ -1,10 +1,12 @@
 """Who holds what, since when, and until when it may be expected."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from app.protocol.resources import Amounts
-from app.resources.lanes import Lane
-from app.resources.policy import Holding, dominant_share, expected_end
+from app.resources.estimate import Batch, Estimate, estimate, remaining
+from app.resources.lanes import Lane, Shape
+from app.resources.policy import Holding, dominant_share, earliest_fit, expected_end
 from app.resources.pool import NotAllocated, Pool
 from app.resources.request import Grant, Request
 from app.resources.run_times import RunTimes
@@ -80,6 +82,35 @@ class Allocations:
             running for running in self._running.values() if not units.keys().isdisjoint(running.request.amounts)
         ]
         return sorted(holders, key=lambda running: self._ends_at(running, now))
+
+    def expected_start(
+        self, request: Request, holders: Sequence[Running], ahead: Mapping[Shape, float], now: float
+    ) -> Estimate | None:
+        """When a request should start behind `ahead`, where `holders` hold what it needs.
+
+        None before any task has been seen to end.
+        """
+        capacity, known = self.pool.capacity, [self.times.runs(held.request.kind) for held in holders]
+        batches = [
+            Batch(count, dominant_share(dict(vector), capacity), runs)
+            for (kind, vector), count in ahead.items()
+            if (runs := self.times.runs(kind)) is not None
+        ]
+        if len(batches) < len(ahead) or None in known:
+            return None
+        left = [
+            remaining(runs, now - held.granted_at, held.request.timeout_s)
+            for runs, held in zip(known, holders, strict=True)
+            if runs is not None
+        ]
+        held = [each.request.amounts for each in holders]
+        fits = [
+            earliest_fit(request.amounts, self.pool.free, map(Holding, ends, held), now).at
+            for ends in ([now + each[column] for each in left] for column in range(3))  # least, middle, most
+        ]
+        shares = [dominant_share(amounts, capacity) for amounts in held]
+        share = dominant_share(request.amounts, capacity)
+        return estimate(now, Estimate(*fits), list(zip(shares, left, strict=True)), batches, share)
 
     def expected_end(self, task_id: str, now: float) -> float | None:
         """When the task should give back what it holds; None where it holds nothing, or its kind is unknown."""

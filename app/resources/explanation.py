@@ -6,6 +6,7 @@ from typing import Any
 
 from app.protocol.resources import Amounts, to_wire
 from app.protocol.times import format_time
+from app.resources.estimate import Estimate
 
 HOLDERS_NAMED = 10
 """How many of the tasks that hold what is missing are named, those expected to end first."""
@@ -13,7 +14,7 @@ HOLDERS_NAMED = 10
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a request stands. `position` counts from 1; `expected_start` is in seconds since the epoch.
+    """Where a request stands. `position` counts from 1.
 
     `held_by` names the submitter's own tasks only: which others there are is not for it to know, but how many.
     """
@@ -23,7 +24,7 @@ class Standing:
     position: int | None = None
     held_by: list[str] = field(default_factory=list)
     held_by_others: int = 0
-    expected_start: float | None = None
+    start: Estimate | None = None
 
     @property
     def reason(self) -> str:
@@ -35,12 +36,17 @@ class Standing:
 
 def explain(standing: Standing) -> dict[str, Any]:
     """The standing as the submitter is shown it."""
-    start = standing.expected_start
+    start = standing.start
     return {
         "reason": standing.reason,
         "missing": to_wire(standing.missing),
         "position": standing.position,
         "held_by": standing.held_by[:HOLDERS_NAMED],
         "held_by_others": standing.held_by_others,
-        "expected_start": None if start is None else format_time(datetime.fromtimestamp(start, UTC)),
+        "expected_start": None if start is None else _time(start.expected),
+        "expected_start_range": None if start is None else [_time(start.earliest), _time(start.latest)],
     }
+
+
+def _time(seconds: float) -> str:
+    return format_time(datetime.fromtimestamp(seconds, UTC))

@@ -4,6 +4,7 @@ Both orders are heaps with lazy removal: what has left stays inside until it com
 O(log n) and no release ever sorts the queue.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush, heapreplace
@@ -76,6 +77,12 @@ class Entries:
         costs = [entry.cost for place, entry in self._heap[::step] if place < due and entry.waiting]
         return min(len(costs) * step, max(self.waiting - 1, 0)), sum(costs) * step
 
+    def shapes_before(self, due: Due) -> Counter[Shape]:
+        """The same, by shape."""
+        step = len(self._heap) // MOST_COUNTED + 1
+        found = Counter(entry.shape for place, entry in self._heap[::step] if place < due and entry.waiting)
+        return Counter({shape: count * step for shape, count in found.items()})
+
 
 @dataclass(slots=True, eq=False)
 class Lane:
@@ -97,16 +104,16 @@ class Lane:
         """The lane has been given so many share-seconds."""
         self.tag += cost / self.weight
 
-    def ahead_of(self, tag: float) -> tuple[int, float]:
-        """How many of its entries are served before its tag passes `tag`, and their cost, by their mean cost."""
+    def ahead_of(self, tag: float) -> int:
+        """How many of its entries are served before its tag passes `tag`, by their mean cost."""
         if self.tag > tag:
-            return 0, 0.0
+            return 0
         mean = self.cost / self.entries.waiting
         step = mean / self.weight
         count = self.entries.waiting
         if step > 0:
             count = int(min(count, (tag - self.tag) / step + 1))
-        return count, count * mean
+        return count
 
 
 class LaneOrder:

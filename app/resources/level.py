@@ -94,16 +94,28 @@ class Level:
             lane = self.lanes[submitter] = Lane(self._made, weight)
         return lane
 
-    def ahead_of(self, entry: Entry) -> tuple[int, float]:
-        """How many in this priority come before the entry, and their cost. Costs O(lanes + the lane's own entries)."""
+    def ahead_of(self, entry: Entry) -> tuple[int, dict[Shape, float]]:
+        """How many in this priority come before the entry, in all and by shape, where numbers may be fractions.
+
+        Costs O(lanes + the lane's own entries).
+        """
         lane = entry.lane
         count, cost = lane.entries.before(entry.due)
+        only_one = len(lane.by_shape) == 1
+        shapes: dict[Shape, float] = {entry.shape: count} if only_one else dict(lane.entries.shapes_before(entry.due))
         tag = lane.tag + cost / lane.weight
         for other in self.lanes.values():
             if other is not lane and other.entries.waiting:
-                more, work = other.ahead_of(tag)
-                count, cost = count + more, cost + work
-        return count, cost
+                more = other.ahead_of(tag)
+                count += more
+                for shape, same in other.by_shape.items():
+                    shapes[shape] = shapes.get(shape, 0.0) + same.waiting * more / other.entries.waiting
+        return count, shapes
+
+    @property
+    def by_shape(self) -> dict[Shape, int]:
+        """How many of each shape wait."""
+        return self._counts
 
     def _forget_idle(self) -> None:
         """Drops idle lanes that owe nothing, once there are many: submitters come and go for years."""

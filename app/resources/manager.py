@@ -164,9 +164,12 @@ class ResourceManager:
         entry = self._entries.get(task_id)
         if entry is None:
             return self._allocations.expected_end(task_id, now)
-        start = self._standing(entry, now).expected_start
-        run_s = self.expected_runs().get(entry.request.kind)
-        return None if start is None or run_s is None else start + run_s
+        allocations, standing = self._allocations, self._standing(entry, now)
+        in_the_way = allocations.holders_of(standing.missing or entry.request.amounts, now)
+        kinds = [entry.request.kind, *(holder.request.kind for holder in in_the_way)]
+        if standing.start is None or not all(allocations.times.known(kind) for kind in kinds):
+            return None
+        return standing.start.expected + allocations.times.expected(entry.request.kind)
 
     def soonest_end(self, request: Request, now: float) -> float | None:
         """When a request made now would be over at the soonest: once it fits, and behind what is more urgent.
@@ -218,12 +221,7 @@ class ResourceManager:
         missing = shortfall(amounts, allocations.pool.free)
         ahead = self._queue.ahead_of(entry)
         holders = allocations.holders_of(missing or amounts, now)
-        expected_start = None
-        if all(allocations.times.known(holder.request.kind) for holder in holders):
-            # The node gets through one share-second a second, so those ahead take as many seconds as they cost.
-            expected_start = (
-                earliest_fit(amounts, allocations.pool.free, allocations.holdings(now), now).at + ahead.cost
-            )
+        start = allocations.expected_start(entry.request, holders, ahead.shapes, now)
         in_the_way = [holder.request for holder in holders] if missing else []
         own = [request.task_id for request in in_the_way if request.submitter == entry.request.submitter]
-        return Standing(missing, False, ahead.requests + 1, own, len(in_the_way) - len(own), expected_start)
+        return Standing(missing, False, ahead.requests + 1, own, len(in_the_way) - len(own), start)

@@ -11,16 +11,16 @@ from math import inf
 from typing import NamedTuple
 
 from app.resources.aging import MOST_LEFT, RETURNS_S, Aging
-from app.resources.lanes import Entry, Vector, shape_of
+from app.resources.lanes import Entry, Shape, Vector, shape_of
 from app.resources.level import Level
 from app.resources.request import Request
 
 
 class Ahead(NamedTuple):
-    """How many requests come before one, and how many share-seconds they are expected to take."""
+    """How many requests come before one, in all and by shape; of a shape it may be a guess, and then a fraction."""
 
     requests: int
-    cost: float
+    shapes: dict[Shape, float]
 
 
 class FairQueue:
@@ -117,11 +117,13 @@ class FairQueue:
     def ahead_of(self, entry: Entry) -> Ahead:
         """How much comes before a request, as things stand. Looks at the submitters of its priority and at its lane."""
         if entry is self._turn:
-            return Ahead(0, 0.0)
-        ahead, cost = self._levels[entry.request.priority].ahead_of(entry)
+            return Ahead(0, {})
+        ahead, shapes = self._levels[entry.request.priority].ahead_of(entry)
         for level in self._more_urgent(entry.request.priority):
-            ahead, cost = ahead + level.waiting, cost + level.cost
-        return Ahead(ahead, cost)
+            ahead += level.waiting
+            for shape, number in level.by_shape.items():
+                shapes[shape] = shapes.get(shape, 0.0) + number
+        return Ahead(ahead, shapes)
 
     def cost_before(self, priority: int) -> float:
         """Share-seconds of all that is more urgent."""

@@ -1,8 +1,9 @@
+from app.resources.estimate import Estimate
 from app.resources.explanation import HOLDERS_NAMED, Standing, explain
 
 
 def test_a_task_that_waits_for_what_others_hold() -> None:
-    standing = Standing({"cpu": 500, "custom.licence": 1000}, False, 4, ["a", "b"], 3, 0.25)
+    standing = Standing({"cpu": 500, "custom.licence": 1000}, False, 4, ["a", "b"], 3, Estimate(0.0, 0.25, 1.5))
     assert explain(standing) == {
         "reason": "insufficient",
         "missing": {"cpu": 0.5, "custom": {"licence": 1}},
@@ -10,6 +11,7 @@ def test_a_task_that_waits_for_what_others_hold() -> None:
         "held_by": ["a", "b"],
         "held_by_others": 3,
         "expected_start": "1970-01-01T00:00:00.250000Z",
+        "expected_start_range": ["1970-01-01T00:00:00.000000Z", "1970-01-01T00:00:01.500000Z"],
     }
 
 

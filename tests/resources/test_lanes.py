@@ -52,7 +52,7 @@ def test_a_lane_is_counted_up_to_a_tag() -> None:
     lane = Lane(1, weight=2.0, tag=10.0, cost=8.0)
     for number in range(4):
         lane.entries.add(entry_due(number, lane))
-    assert lane.ahead_of(9.0) == (0, 0.0)
-    assert lane.ahead_of(10.0) == (1, 2.0)
-    assert lane.ahead_of(12.5) == (3, 6.0)
-    assert lane.ahead_of(100.0) == (4, 8.0)
+    assert lane.ahead_of(9.0) == 0
+    assert lane.ahead_of(10.0) == 1
+    assert lane.ahead_of(12.5) == 3
+    assert lane.ahead_of(100.0) == 4

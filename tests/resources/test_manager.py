@@ -5,6 +5,7 @@ import pytest
 
 from app.protocol.messages import RetryPolicy
 from app.protocol.task import Task
+from app.protocol.times import parse_time
 from app.resources.manager import ResourceManager
 from app.resources.pool import AlreadyAllocated, NotAllocated
 from app.resources.request import Grant, Request, request_of
@@ -104,6 +105,7 @@ def test_more_than_the_node_has_waits_in_nobodys_way() -> None:
         "held_by": [],
         "held_by_others": 0,
         "expected_start": None,
+        "expected_start_range": None,
     }
 
 
@@ -139,6 +141,7 @@ def test_a_waiting_task_is_told_what_is_missing_and_who_holds_it() -> None:
         "held_by": ["first", "second"],
         "held_by_others": 0,
         "expected_start": None,
+        "expected_start_range": None,
     }
     assert manager.waiting("first", 0.0) is None
     assert manager.waiting("unknown", 0.0) is None
@@ -163,6 +166,20 @@ def test_the_expected_start_comes_from_observed_run_times() -> None:
     waiting = manager.waiting("me", 112.0)
     assert waiting is not None
     assert waiting["expected_start"] == start
+
+
+def test_a_kind_never_seen_is_expected_to_run_like_the_others_and_no_deadline_is_said_to_be_missed() -> None:
+    manager = ResourceManager({"cpu": 1000})
+    manager.request(request("earlier", kind="usual"))
+    manager.decide(100.0)
+    manager.release("earlier", 110.0)
+    for task_id, kind in (("running", "new"), ("me", "usual")):
+        manager.request(request(task_id, kind=kind))
+    manager.decide(110.0)
+    waiting = manager.waiting("me", 112.0)
+    assert waiting is not None
+    assert parse_time(waiting["expected_start"]).timestamp() == 120.0
+    assert manager.expected_end("me", 112.0) is None
 
 
 def test_a_request_not_decided_on_yet_is_explained_as_well() -> None:
