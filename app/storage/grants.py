@@ -7,7 +7,7 @@ that has to be done is done by functions with the rights of the owner, which do 
 from sqlalchemy import text
 
 from app.storage.database import Database
-from app.storage.tables import metadata
+from app.storage.delivery_tables import metadata
 
 LIMITED = {
     "alembic_version": "SELECT",
@@ -23,26 +23,26 @@ LIMITED = {
 
 EVERYTHING = "SELECT, INSERT, UPDATE, DELETE"
 
+_LOOK_FOR = text("SELECT name, to_regrole(name) IS NOT NULL FROM quote_ident(CAST(:role AS text)) AS name")
+
 
 class NoSuchRole(Exception):
     """The role to grant to is not there; the message is one sentence with the fix."""
 
 
-async def grant_to(url: str, role: str) -> None:
+async def grant_to(url: str, role: str, *, make: bool = False) -> None:
     """Gives the role what the service needs, and takes what it had beyond. Run by the owner of the tables.
 
-    Raises NoSuchRole, StorageUnavailable.
+    Makes the role where it is not there and `make` says so. Raises NoSuchRole, StorageUnavailable.
     """
     database = Database(url, pool_size=1)
     try:
         async with database.connect() as connection:
-            if not (
-                await connection.execute(text("SELECT to_regrole(quote_ident(CAST(:role AS text)))"), {"role": role})
-            ).scalar():
+            name, known = (await connection.execute(_LOOK_FOR, {"role": role})).one()
+            if not known and not make:
                 raise NoSuchRole(f"there is no role {role!r}: make it with CREATE ROLE … LOGIN first")
-            name = (
-                await connection.execute(text("SELECT quote_ident(CAST(:role AS text))"), {"role": role})
-            ).scalar_one()
+            if not known:
+                await connection.execute(text(f"CREATE ROLE {name} LOGIN"))
             for table in sorted({*metadata.tables, *LIMITED}):
                 await connection.execute(text(f"REVOKE ALL ON {table} FROM {name}"))
                 await connection.execute(text(f"GRANT {LIMITED.get(table, EVERYTHING)} ON {table} TO {name}"))

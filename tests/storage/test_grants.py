@@ -1,5 +1,8 @@
 """The role that the service connects as: it can do the service's work, and cannot rewrite what is recorded."""
 
+import asyncio
+import re
+import sys
 import uuid
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -13,6 +16,7 @@ from app.storage.erasure import Erasures
 from app.storage.grants import NoSuchRole, grant_to, may_alter_history
 from tests.storage.stored import Store, accepted_task, claim, open_store, started
 from tests.storage.test_retention import finished, put_into_weeks, task_of
+from tests.support.service import ROOT
 
 
 @pytest.fixture
@@ -90,6 +94,50 @@ async def test_it_prunes_by_the_schemas_functions(store: Store, limited: Store) 
 async def test_what_it_must_not_do_is_refused(limited: Store, statement: str) -> None:
     with pytest.raises(asyncpg.PostgresError, match=r"permission denied|must be owner"):
         await limited.sql.execute(statement)
+
+
+async def test_a_temporary_table_does_not_stand_in_for_a_table_of_the_schemas_functions(
+    store: Store, limited: Store
+) -> None:
+    """Its trigger would run with the rights of the owner of the function that writes to it."""
+    over = started(accepted_task(), "node-b")
+    over.complete(over.submitted_at, "{}", {})
+    await limited.put(over)
+    await limited.sql.execute("CREATE TABLE pg_temp.erasures (LIKE erasures)")
+    await limited.sql.execute("GRANT ALL ON pg_temp.erasures TO PUBLIC")
+    await limited.sql.execute(
+        "CREATE FUNCTION pg_temp.take_over() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "CREATE TABLE public.taken_over (); RETURN NEW; END $$"
+    )
+    await limited.sql.execute(
+        "CREATE TRIGGER t BEFORE INSERT ON pg_temp.erasures FOR EACH ROW EXECUTE FUNCTION pg_temp.take_over()"
+    )
+    await limited.sql.execute("SELECT erase_content($1, 'alice')", over.task_id)
+    assert await store.sql.fetchval("SELECT to_regclass('public.taken_over')") is None
+    assert await store.sql.fetchval("SELECT count(*) FROM public.erasures") == 1
+
+
+async def test_every_function_with_its_owners_rights_looks_at_temporary_tables_last(store: Store) -> None:
+    functions = await store.sql.fetch(
+        "SELECT proname, proconfig FROM pg_proc WHERE prosecdef AND pronamespace = 'public'::regnamespace"
+    )
+    assert {"prepare_weeks", "prune_week", "prune_stragglers", "erase_content"} <= {each[0] for each in functions}
+    for name, settings in functions:
+        assert any(re.fullmatch(r"search_path=.*, pg_temp", setting) for setting in settings), name
+
+
+async def test_no_table_is_left_out_whatever_else_the_process_has_loaded(store: Store, role: str) -> None:
+    await store.sql.execute(f'DROP OWNED BY "{role}"')
+    program = "import asyncio, sys; from app.storage.grants import grant_to; asyncio.run(grant_to(*sys.argv[1:]))"
+    granting = await asyncio.create_subprocess_exec(sys.executable, "-c", program, store.url, role, cwd=ROOT)
+    assert await granting.wait() == 0
+    tables = await store.sql.fetch(
+        "SELECT relname, has_table_privilege($1, oid, 'SELECT') FROM pg_class "
+        "WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition",
+        role,
+    )
+    assert len(tables) > 15
+    assert [name for name, is_granted in tables if not is_granted] == []
 
 
 async def test_granting_again_takes_what_was_granted_besides(store: Store, role: str) -> None:
