@@ -2,17 +2,21 @@
 
 import asyncio
 import random
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import pytest
 
+from app.protocol.callbacks import Registration, sink_of
 from app.protocol.ids import uuid7
 from app.protocol.task import Task
 from app.storage import retention
+from app.storage.deliveries import FORGOTTEN, Deliveries
 from app.storage.errors import DuplicateMessage
 from app.storage.queries import Queries
 from app.storage.retention import PrunedWeek, StillLocked
+from app.storage.usage import Usage, Use
 from tests.storage.stored import Store, accepted_task, claim, open_store, started
 
 MONTH = timedelta(days=30)
@@ -28,6 +32,21 @@ def task_of(days_ago: float, **members: object) -> Task:
 def finished(task: Task, days_ago: float) -> Task:
     """Takes an accepted task to its end, so many days ago."""
     started(task).complete(datetime.now(UTC) - timedelta(days=days_ago), "{}", {})
+    return task
+
+
+@pytest.fixture
+async def deliveries(store: Store) -> AsyncIterator[Deliveries]:
+    made = Deliveries(store.database)
+    yield made
+    await made.close()
+
+
+def called(task: Task) -> Task:
+    """The same, with a callback."""
+    task.callback = True
+    origin = "https://a.example"
+    task.registration = Registration(f"{origin}/hook", sink_of(origin, "alice"), None, "response", None)
     return task
 
 
@@ -81,6 +100,36 @@ async def test_what_is_not_over_or_ended_lately_outlives_its_week(store: Store) 
     assert claimed.task_id == waiting.task_id
     await store.put(finished(claimed, 0))
     await store.check_whole([waiting.task_id])
+
+
+async def test_webhooks_of_dropped_tasks_go_and_what_is_dropped_counts_to_no_quota(
+    store: Store, deliveries: Deliveries
+) -> None:
+    usage = Usage(store.database)
+    await usage.begin()
+    old = [finished(called(task_of(61)), 61) for _ in range(FORGOTTEN + 20)]
+    late, young = finished(called(task_of(61)), 3), called(task_of(1))
+    running = started(called(task_of(61)))
+    await put_into_weeks(store, *old, late, young, running)
+    for task in (old[0], late):
+        await store.sql.execute(
+            "INSERT INTO delivery_attempts VALUES ($1, 1, 1, 2, now(), '2xx', 7, NULL)", task.task_id
+        )
+    assert (await usage.of("alice")).stored_bytes > FORGOTTEN * 100
+    (pruned,) = await prune(store)
+    assert (pruned.dropped, pruned.kept) == (len(old), 2)
+    assert [await deliveries.forget() for _ in range(3)] == [FORGOTTEN, 20, 0]
+    kept = {late.task_id, young.task_id, running.task_id}
+    assert {str(row[0]) for row in await store.sql.fetch("SELECT task_id FROM deliveries")} == kept
+    assert [str(row[0]) for row in await store.sql.fetch("SELECT task_id FROM delivery_attempts")] == [late.task_id]
+    stored = sum(len(task.submission) for task in (late, young, running)) + len("{}")
+    assert await usage.of("alice") == Use(1, 1, stored, {"cpu": 10})
+    # Those that outlived their week go later, and their webhooks then.
+    await store.sql.execute("UPDATE tasks SET finished_at = now() - interval '31 days' WHERE finished_at IS NOT NULL")
+    assert (await retention.prune(store.url, MONTH)).stragglers == 1
+    assert [await deliveries.forget() for _ in range(2)] == [1, 0]
+    assert await store.sql.fetchval("SELECT count(*) FROM delivery_attempts") == 0
+    assert await usage.recount(repair=False) == []
 
 
 async def test_what_outlived_its_week_goes_when_its_own_time_has_passed(store: Store) -> None:
