@@ -77,8 +77,14 @@ def empty_database_url(databases: Databases) -> Iterator[str]:
 
 
 @pytest.fixture
+def service_database_url(database_url: str) -> str:
+    """The same for the services of a test: as its owner, unless a folder's conftest says otherwise."""
+    return database_url
+
+
+@pytest.fixture
 def start_service(
-    request: pytest.FixtureRequest, tmp_path: Path, database_url: str
+    request: pytest.FixtureRequest, tmp_path: Path, service_database_url: str
 ) -> Iterator[Callable[..., Service]]:
     """Starts the service as a process, as often as called: `start_service(lease_s="3")`.
 
@@ -88,7 +94,7 @@ def start_service(
     started: list[Service] = []
 
     def start(**settings: str) -> Service:
-        service = Service(tmp_path, database_url, settings)
+        service = Service(tmp_path, service_database_url, settings)
         started.append(service)
         return service.start()
 

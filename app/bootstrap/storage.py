@@ -15,10 +15,10 @@ from app.storage.claim import Leases
 from app.storage.controls import Controls
 from app.storage.database import Database
 from app.storage.delivery_log import DeliveryLog
-from app.storage.embedded import EmbeddedPostgres
 from app.storage.journal import Journal
 from app.storage.nodes import Nodes
 from app.storage.outside import OutsideLeases
+from app.storage.own_database import own_database
 from app.storage.queries import Heads, Queries, StatusReader
 from app.storage.quotas import Quotas
 from app.storage.rates import RateLevels
@@ -106,10 +106,7 @@ class Storage:
 async def _url_and_node(storage: StorageSettings, stack: AsyncExitStack) -> tuple[str, str]:
     if storage.database_url is not None:
         return storage.database_url, _new_node_id()
-    server = EmbeddedPostgres(storage.data_dir)
-    url = await server.start()
-    stack.push_async_callback(server.stop)
-    await migrations.upgrade(url)
+    url = await stack.enter_async_context(own_database(storage.data_dir))
     return url, _own_node_id(storage.data_dir / "node-id")
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TypeVar
 
 from app.cli.failures import CommandFailed
@@ -10,7 +10,8 @@ from app.cli.startup import EXPECTED, sentence
 from app.settings import Settings, SettingsError, StorageSettings
 from app.storage import migrations
 from app.storage.database import Database
-from app.storage.embedded import DataDirectoryInUse, EmbeddedPostgres, running_url
+from app.storage.embedded import DataDirectoryInUse, running_url
+from app.storage.own_database import own_database
 
 Answer = TypeVar("Answer")
 
@@ -44,20 +45,15 @@ async def _url(storage: StorageSettings) -> AsyncIterator[str]:
         return
     if not (storage.data_dir / "postgres").exists():
         raise CommandFailed(f"There is no database in {storage.data_dir} yet: set DATABASE_URL, or start the service.")
-    server = EmbeddedPostgres(storage.data_dir)
-    try:
-        await server.start()
-    except DataDirectoryInUse:
-        url = running_url(storage.data_dir)
-        if url is None:
-            raise
+    async with AsyncExitStack() as stack:
+        try:
+            url = await stack.enter_async_context(own_database(storage.data_dir))
+        except DataDirectoryInUse:
+            running = running_url(storage.data_dir)
+            if running is None:
+                raise
+            url = running
         yield url
-        return
-    try:
-        await migrations.upgrade(server.url)
-        yield server.url
-    finally:
-        await server.stop()
 
 
 async def _check_schema(url: str) -> None:

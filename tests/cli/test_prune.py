@@ -7,6 +7,7 @@ import pytest
 from app.settings import Settings
 from app.storage.embedded import EmbeddedPostgres
 from app.storage.migrations import upgrade
+from app.storage.own_database import own_database
 from tests.cli.conftest import Run
 from tests.storage.stored import open_store
 from tests.storage.test_retention import finished, put_into_weeks, task_of, week_of
@@ -45,15 +46,17 @@ def test_says_what_it_would_drop_and_what_it_dropped(
 
 def test_on_the_data_directory_whether_its_server_runs_or_not(run: Run) -> None:
     data_dir = Settings().storage.data_dir
-    week = ""
 
-    async def with_a_server(*, work: bool) -> None:
-        nonlocal week
+    async def by_its_owner() -> str:
         async with EmbeddedPostgres(data_dir) as server:
             await upgrade(server.url)
-            week = await put_an_old_one(server.url)
-            if work:
-                assert f"{week}: 1 tasks" in (await asyncio.to_thread(run, "prune", "--dry-run")).out
+            assert "is in use by process" in (await asyncio.to_thread(run, "prune")).err, "not for the service yet"
+            return await put_an_old_one(server.url)
 
-    asyncio.run(with_a_server(work=True))
+    async def beside_a_service() -> str:
+        async with own_database(data_dir):
+            return (await asyncio.to_thread(run, "prune", "--dry-run")).out
+
+    week = asyncio.run(by_its_owner())
+    assert f"{week}: 1 tasks" in asyncio.run(beside_a_service())
     assert f"{week}: 1 tasks" in run("prune").out

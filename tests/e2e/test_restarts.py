@@ -42,16 +42,9 @@ async def test_kill_in_the_middle_of_ten_running_tasks(alone: Service) -> None:
             await read_history(seen, client, task_id)
         rest = (await client.get("/v1/resources")).json()
         assert all(amount == 0 for amount in rest["allocated"].values())
-    async with looking_into(url_of(alone)) as connection:
+    async with looking_into(alone.own_database_url) as connection:
         await read_database(seen, connection)
     assert violations(seen) == []
-
-
-def url_of(service: Service) -> str:
-    """Of the embedded server, by way of its socket."""
-    data = Path(service.environment["TASK_EXECUTOR_DATA_DIR"])
-    (socket,) = data.rglob(".s.PGSQL.5432")
-    return f"postgresql://task_executor@/task_executor?host={socket.parent}"
 
 
 async def test_stop_hands_back_and_a_restart_completes(

@@ -14,7 +14,7 @@ from pathlib import Path
 import asyncpg
 from sqlalchemy import make_url
 
-from app.storage.embedded import DataDirectoryInUse, EmbeddedPostgres
+from app.storage.embedded import SERVICE_ROLE, DataDirectoryInUse, EmbeddedPostgres
 from app.storage.embedded.directory import DirectoryLock
 from tests.support.loop_thread import LoopThread
 
@@ -81,6 +81,7 @@ class Databases:
     async def _make_template(self) -> None:
         """Migrates once for all workers: the first one does it, the others wait. Renamed only when complete."""
         from app.storage import migrations  # noqa: PLC0415 - tests without a database need no migrations
+        from app.storage.grants import grant_to  # noqa: PLC0415 - likewise
 
         connection = await asyncpg.connect(_dsn(self._server_url))
         try:
@@ -90,6 +91,7 @@ class Databases:
             await connection.execute(f"DROP DATABASE IF EXISTS {TEMPLATE}_unfinished")
             await connection.execute(f"CREATE DATABASE {TEMPLATE}_unfinished TEMPLATE template0")
             await migrations.upgrade(self._url_of(f"{TEMPLATE}_unfinished"))
+            await grant_to(self._url_of(f"{TEMPLATE}_unfinished"), SERVICE_ROLE, make=True)
             await connection.execute(f"ALTER DATABASE {TEMPLATE}_unfinished RENAME TO {TEMPLATE}")
         finally:
             await connection.close()
@@ -103,6 +105,13 @@ class Databases:
 
     def _url_of(self, name: str) -> str:
         return make_url(self._server_url).set(database=name).render_as_string(hide_password=False)
+
+
+def for_service(url: str) -> str:
+    """The URL for the role that cannot change what is recorded; a Postgres of others has no way in for it."""
+    if "TESTS_POSTGRES_URL" in os.environ:
+        return url
+    return make_url(url).set(username=SERVICE_ROLE).render_as_string(hide_password=False)
 
 
 def _dsn(url: str) -> str:

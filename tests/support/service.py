@@ -10,6 +10,8 @@ from typing import Any
 
 import httpx
 
+from app.storage.database import driver_dsn
+from app.storage.embedded import running_url
 from tests.support.machine import free_port
 from tests.support.waiting import wait_until
 
@@ -40,6 +42,13 @@ class Service:
         """Of the running service."""
         assert self._process is not None, "the service is not running"
         return self._process.pid
+
+    @property
+    def own_database_url(self) -> str:
+        """Of the embedded server that it runs: what it connects with itself, and what commands beside it do."""
+        url = running_url(Path(self.environment["TASK_EXECUTOR_DATA_DIR"]))
+        assert url is not None, "no embedded server is ready"
+        return driver_dsn(url)
 
     @property
     def log(self) -> str:

@@ -6,6 +6,6 @@ launcher.py the small program between the service and `postgres`. May import the
 """
 
 from app.storage.embedded.errors import DataDirectoryInUse, EmbeddedPostgresError
-from app.storage.embedded.server import EmbeddedPostgres, running_url
+from app.storage.embedded.server import SERVICE_ROLE, EmbeddedPostgres, running_url
 
-__all__ = ["DataDirectoryInUse", "EmbeddedPostgres", "EmbeddedPostgresError", "running_url"]
+__all__ = ["SERVICE_ROLE", "DataDirectoryInUse", "EmbeddedPostgres", "EmbeddedPostgresError", "running_url"]

@@ -7,7 +7,7 @@ postgres/
 ├── socket       where the socket is instead
 ├── log/         one file for each day of the week, overwritten a week later
 ├── start.log    what Postgres said before it opened its log
-└── *.conf       who may connect, written anew at each start
+└── *.conf       who may connect, written anew at each start and once more when the service takes over
 """
 
 import fcntl
@@ -70,6 +70,7 @@ class ServerDirectory:
         self.log = self.root / "log"
         self.start_log = self.root / "start.log"
         self._major = major
+        self._names = self.root / "names.conf"
         self._socket_note = self.root / "socket"
         self._lock: DirectoryLock | None = None
 
@@ -131,18 +132,26 @@ class ServerDirectory:
         shutil.rmtree(noted, ignore_errors=True)
         self._socket_note.unlink()
 
-    def write_access_rules(self, identity: Identity, role: str) -> tuple[Path, Path]:
-        """Writes pg_hba.conf and pg_ident.conf: the service's own account over the socket, and nobody else.
+    def write_access_rules(self, identity: Identity, *roles: str) -> tuple[Path, Path]:
+        """Writes pg_hba.conf and pg_ident.conf: the service's own account over the socket, in these roles only.
 
         Peer authentication: the kernel vouches for the account at the other end, so there is no password to keep.
         """
-        rules, names = self.root / "access.conf", self.root / "names.conf"
+        rules, names = self.root / "access.conf", self._names
         rules.write_text("local all all peer map=service\n")
-        names.write_text(f'service "{identity.client}" {role}\n')
+        names.write_text("".join(f'service "{identity.client}" {role}\n' for role in roles))
         if os.geteuid() == 0:
             for file in (rules, names):
                 os.chown(file, *identity.owner)
         return rules, names
+
+    def admits_only(self, role: str) -> bool:
+        """Whether this role, and no other, may connect."""
+        try:
+            lines = self._names.read_text().splitlines()
+        except FileNotFoundError:
+            return False
+        return [line.split()[-1] for line in lines] == [role]
 
     def is_ready(self, process_id: int) -> bool:
         """Whether the postmaster of this process id says that it takes connections (line 8 of postmaster.pid)."""

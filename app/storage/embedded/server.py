@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Self
 
 import asyncpg
-from sqlalchemy import URL
+from sqlalchemy import URL, make_url
 
 from app.storage.embedded.directory import FAST_SHUTDOWN_S, ServerDirectory
 from app.storage.embedded.errors import EmbeddedPostgresError, explain_os_error, explain_output
@@ -18,7 +18,8 @@ from app.storage.embedded.identity import Identity, choose, environment
 _log = logging.getLogger(__name__)
 
 MAJOR = 18
-ROLE = DATABASE = "task_executor"
+OWNER = DATABASE = "task_executor"
+SERVICE_ROLE = "task_executor_service"
 # Recovery after a crash replays at most max_wal_size (1 GB); minutes on a slow disk.
 START_TIMEOUT_S = 120.0
 READY_POLL_S = 0.02
@@ -67,14 +68,17 @@ def programs() -> Path:
 
 
 def running_url(data_dir: Path) -> str | None:
-    """The URL of the server that another process runs on this data directory; None where none is ready."""
-    socket_directory = ServerDirectory(data_dir, MAJOR).socket_in_use()
-    return None if socket_directory is None else _url(socket_directory)
+    """The URL of the server that a service runs on this data directory, for its role; None where none serves yet."""
+    directory = ServerDirectory(data_dir, MAJOR)
+    socket_directory = directory.socket_in_use()
+    if socket_directory is None or not directory.admits_only(SERVICE_ROLE):
+        return None
+    return _url(socket_directory, SERVICE_ROLE)
 
 
-def _url(socket_directory: Path) -> str:
+def _url(socket_directory: Path, role: str) -> str:
     return URL.create(
-        "postgresql+asyncpg", username=ROLE, database=DATABASE, query={"host": str(socket_directory)}
+        "postgresql+asyncpg", username=role, database=DATABASE, query={"host": str(socket_directory)}
     ).render_as_string(hide_password=False)
 
 
@@ -89,6 +93,7 @@ class EmbeddedPostgres:
         self.url = ""
         self._directory = ServerDirectory(data_dir, MAJOR)
         self._programs = programs()
+        self._identity: Identity | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._watch: asyncio.Task[None] | None = None
 
@@ -105,7 +110,7 @@ class EmbeddedPostgres:
         return None if self._process is None else self._process.pid
 
     async def start(self) -> str:
-        """Starts the server and returns its URL (`postgresql+asyncpg://…` over the socket, database task_executor).
+        """Starts the server and returns its owner's URL (`postgresql+asyncpg://…` over the socket).
 
         Makes the cluster and the database where there are none, and recovers what a killed one left. Raises
         DataDirectoryInUse, EmbeddedPostgresError; nothing is left running then.
@@ -118,6 +123,18 @@ class EmbeddedPostgres:
         except BaseException:
             await self.stop()
             raise
+        return self.url
+
+    def close_to_owner(self) -> str:
+        """Lets nobody connect as the owner any more, until the next start; returns the URL for the service's role.
+
+        That role must have been made before. Connections of the owner that are open stay so.
+        """
+        assert self._identity is not None, "it is running"
+        assert self._process is not None, "it is running"
+        self._directory.write_access_rules(self._identity, SERVICE_ROLE)
+        self._process.send_signal(signal.SIGHUP)
+        self.url = make_url(self.url).set(username=SERVICE_ROLE).render_as_string(hide_password=False)
         return self.url
 
     async def stop(self) -> None:
@@ -133,7 +150,7 @@ class EmbeddedPostgres:
     async def _start(self) -> None:
         self._directory.open()
         await asyncio.to_thread(self._directory.end_leftovers)
-        identity = await asyncio.to_thread(choose, self._programs / "postgres")
+        self._identity = identity = await asyncio.to_thread(choose, self._programs / "postgres")
         self._directory.hand_over(identity)
         if not self._directory.cluster.exists():
             await self._make_cluster(identity)
@@ -142,12 +159,12 @@ class EmbeddedPostgres:
         await self._launch(command)
         await self._make_database(socket_directory)
         self._watch = asyncio.create_task(self._keep_running(command))
-        self.url = _url(socket_directory)
+        self.url = _url(socket_directory, OWNER)
 
     async def _make_cluster(self, identity: Identity) -> None:
         """Runs initdb beside the place, then renames: an interrupted one leaves no half-made cluster."""
         new = self._directory.new_cluster
-        arguments = ["--pgdata", str(new), "--username", ROLE, "--auth", "peer", "--encoding", "UTF8"]
+        arguments = ["--pgdata", str(new), "--username", OWNER, "--auth", "peer", "--encoding", "UTF8"]
         # The builtin provider sorts and folds the same on every machine; libc's own locales differ and change.
         arguments += ["--locale", "C", "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"]
         process = self._spawn(identity.command(self._programs / "initdb", *arguments))
@@ -156,7 +173,7 @@ class EmbeddedPostgres:
         new.rename(self._directory.cluster)
 
     def _server_command(self, identity: Identity, socket_directory: Path) -> list[str]:
-        rules, names = self._directory.write_access_rules(identity, ROLE)
+        rules, names = self._directory.write_access_rules(identity, OWNER, SERVICE_ROLE)
         places = {
             "unix_socket_directories": str(socket_directory),
             "hba_file": str(rules),
@@ -207,7 +224,7 @@ class EmbeddedPostgres:
 
     async def _make_database(self, socket_directory: Path) -> None:
         try:
-            connection = await asyncpg.connect(host=str(socket_directory), port=5432, user=ROLE, database="postgres")
+            connection = await asyncpg.connect(host=str(socket_directory), port=5432, user=OWNER, database="postgres")
             try:
                 if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", DATABASE):
                     await connection.execute(f"CREATE DATABASE {DATABASE}")
