@@ -106,9 +106,15 @@ class Trail:
     async def snapshot(self) -> AsyncIterator[Snapshot]:
         """What is committed now, for as long as the context lasts. Raises StorageUnavailable."""
         assert self._connection is not None, "it leads"
-        with _unavailable():
-            async with self._connection.transaction(isolation="repeatable_read", readonly=True):
-                yield Snapshot(self._connection, await self._connection.fetchval("SELECT clock_timestamp()"))
+        try:
+            # Where the database turns out to be away, nothing waits for the answer of a network that is silent.
+            with _unavailable(), self._database.availability.operation(self._connection.terminate):
+                async with self._connection.transaction(isolation="repeatable_read", readonly=True):
+                    yield Snapshot(self._connection, await self._connection.fetchval("SELECT clock_timestamp()"))
+        except StorageUnavailable:
+            # A connection in doubt is not used again, and nobody leads by it.
+            self._connection.terminate()
+            raise
 
     async def close(self) -> None:
         """Ends the connection, and the lead with it."""

@@ -40,7 +40,9 @@ async def until_heads_name(service: Service, task_id: str, sequence: int) -> Non
     await eventually(there, "a head that names the task", 60)
 
 
-async def test_a_cut_tail_is_found_over_a_kill(start_service: Callable[..., Service], database_url: str) -> None:
+async def test_a_cut_tail_is_found_over_a_kill(
+    start_service: Callable[..., Service], database_url: str, tmp_path: Path
+) -> None:
     one = start_service(audit_head_s=HEAD_S)
     other = start_service(audit_head_s=HEAD_S)
     tasks = []
@@ -55,6 +57,9 @@ async def test_a_cut_tail_is_found_over_a_kill(start_service: Callable[..., Serv
     whole = other.command(*verify)
     assert (whole.returncode, whole.stderr) == (0, ""), whole.stdout
     assert "All that the heads name is there as it was" in whole.stdout
+    async with other.client() as client:
+        (tmp_path / "jwks.json").write_bytes((await client.get("/.well-known/jwks.json")).content)
+    assert other.command(*verify, "--keys", str(tmp_path / "jwks.json")).returncode == 0
     async with open_store(database_url) as store:
         await store.sql.execute("DELETE FROM history WHERE task_id = $1 AND sequence > 7", tasks[0])
         await store.sql.execute(

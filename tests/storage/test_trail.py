@@ -10,17 +10,23 @@ from app.protocol.audit_heads import Entry
 from app.storage import retention
 from app.storage.database import driver_dsn
 from app.storage.erasure import Erasures
+from app.storage.errors import StorageUnavailable
 from app.storage.trail import Checker, Deviation, Trail
-from tests.storage.stored import Store, accepted_task, started
+from tests.faults.proxy import Proxy
+from tests.storage.stored import Store, accepted_task, open_store, started
 from tests.storage.test_retention import MONTH, finished, put_into_weeks, task_of
+
+
+async def read(trail: Trail, since: datetime | None = None) -> dict[str, Entry]:
+    async with trail.snapshot() as snapshot:
+        return {entry.task_id: entry async for batch in snapshot.grown(since) for entry in batch}
 
 
 async def entries(store: Store, since: datetime | None = None) -> dict[str, Entry]:
     trail = Trail(store.database)
     try:
         assert await trail.lead()
-        async with trail.snapshot() as snapshot:
-            return {entry.task_id: entry async for batch in snapshot.grown(since) for entry in batch}
+        return await read(trail, since)
     finally:
         await trail.close()
 
@@ -160,3 +166,29 @@ async def test_what_retention_has_dropped_is_told_apart(store: Store) -> None:
         gone.task_id: True,
         waits.task_id: False,
     }
+
+
+async def test_a_connection_that_was_lost_is_opened_again(store: Store) -> None:
+    trail = Trail(store.database)
+    assert await trail.lead()
+    await store.sql.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid = "
+        "hashtext('task_executor.audit_heads')::bit(32)::bigint::oid"
+    )
+    with pytest.raises(StorageUnavailable):
+        await read(trail)
+    assert not trail.leading
+    assert await trail.lead()
+    assert await read(trail) == {}
+    await trail.close()
+
+
+async def test_nobody_waits_for_a_network_that_is_silent(store: Store) -> None:
+    async with Proxy(store.url) as proxy, open_store(proxy.url, sql_url=store.url) as beyond:
+        trail = Trail(beyond.database)
+        assert await trail.lead()
+        proxy.black_hole = True
+        with pytest.raises(StorageUnavailable):
+            await asyncio.wait_for(read(trail), 30)
+        assert not trail.leading
+        proxy.black_hole = False
