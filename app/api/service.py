@@ -14,6 +14,7 @@ from app.execution.cancellation import Cancellation
 from app.execution.outside import OutsideExecutors
 from app.execution.pausing import Pausing
 from app.execution.start_gate import StartGate
+from app.resources.elsewhere import Elsewhere
 from app.resources.manager import ResourceManager
 from app.security.address_limits import AddressLimits
 from app.security.envelopes.contents import Contents
@@ -67,6 +68,7 @@ class Service:
     webhooks: WebhookSender
     webhook_secrets: SigningSecrets
     manager: ResourceManager
+    elsewhere: Elsewhere
     pausing: Pausing
     outside: OutsideExecutors
     controls: Controls

@@ -90,6 +90,9 @@ class Waiting(BaseModel):
     )
     missing: Vector = Field(default={}, description="What is missing now, by unit.")
     position: int | None = Field(default=None, ge=1, description="Place in the queue, from 1.")
+    position_at_least: int | None = Field(
+        default=None, ge=1, description="Instead of `position` where more is ahead than is counted."
+    )
     held_by: list[str] = Field(default=[], description="Ids of one's own running tasks that hold what is missing.")
     held_by_others: int = Field(default=0, description="How many tasks of others hold it.")
     expected_start: datetime | None = Field(default=None, description="From the run times seen so far.")

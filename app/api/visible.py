@@ -3,6 +3,7 @@
 import json
 import re
 import time
+from contextlib import suppress
 
 from app.api.problems import NOT_FOUND, security_logger
 from app.api.service import Service
@@ -10,6 +11,10 @@ from app.execution.outside import owner_of
 from app.protocol.roles import Permission, Principal
 from app.protocol.states import QUEUED
 from app.protocol.task import Task
+from app.storage.errors import StorageUnavailable
+
+JUST_QUEUED = '{"reason":"queued"}'
+"""What is said of a task that waits where this node does not see it."""
 
 TASK_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
 
@@ -45,4 +50,18 @@ def why_it_waits(service: Service, task: Task) -> str | None:
     explained = service.manager.waiting(task.task_id, time.time())
     if explained is not None:
         return json.dumps(explained, separators=(",", ":"))
-    return task.waiting_json or '{"reason":"queued"}'
+    return task.waiting_json or JUST_QUEUED
+
+
+async def why_it_waits_anywhere(service: Service, task: Task) -> str | None:
+    """The same, with what the database and the other nodes can tell of a task that is not at hand here.
+
+    For those who ask for an explanation: too much for a poll. While the database does not answer, less is told.
+    """
+    waiting = why_it_waits(service, task)
+    if waiting != JUST_QUEUED or task.type in service.outside.types:
+        return waiting
+    with suppress(StorageUnavailable):
+        if (explained := await service.elsewhere.explain(task, time.time())) is not None:
+            return json.dumps(explained, separators=(",", ":"))
+    return waiting

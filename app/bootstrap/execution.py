@@ -20,6 +20,7 @@ from app.execution.start_gate import StartGate
 from app.execution.upkeep import AllocationRules, AllocationTimeouts, Heartbeat, Rescuer
 from app.protocol.resources import Resources
 from app.resources.discovery import configured, discover
+from app.resources.elsewhere import Elsewhere
 from app.resources.manager import ResourceManager
 from app.settings import ExecutionSettings, Settings
 from app.task_types.registry import Registry
@@ -43,6 +44,7 @@ class Execution:
     ) -> None:
         self._lease_s = settings.execution.lease_s
         self.manager = ResourceManager(capacity.amounts(), storage.quotas.weights)
+        self.elsewhere = Elsewhere(storage.nodes, storage.ahead, self.manager, storage.node_id)
         recorder = Recorder(storage.journal)
         self.gate = StartGate(storage.quotas)
         self.dispatcher = Dispatcher(storage.leases, self.manager, registry, recorder, self.gate, clock=time.time)

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from datetime import UTC, datetime
 
 from app import fault_points
@@ -47,8 +47,7 @@ async def running_service(settings: Settings, metrics: Metrics) -> AsyncIterator
     """
     _arm(settings.faults)
     async with AsyncExitStack() as stack:
-        outbound = outbound_client(settings.outbound)
-        stack.callback(outbound.close)
+        outbound = stack.enter_context(closing(outbound_client(settings.outbound)))
         registry = load(settings.tasks.task_types)
         security = Security(settings)
         await security.load(stack)
@@ -86,6 +85,7 @@ async def running_service(settings: Settings, metrics: Metrics) -> AsyncIterator
             webhooks=delivery.webhooks.sender,
             webhook_secrets=delivery.webhooks.secrets,
             manager=execution.manager,
+            elsewhere=execution.elsewhere,
             pausing=execution.pausing,
             outside=execution.outside,
             controls=storage.controls,

@@ -11,6 +11,7 @@ from app.protocol.quotas import NOTHING_SET, Quota
 from app.settings import Settings, StorageSettings
 from app.settings.security import SecuritySettings
 from app.storage import guard, migrations, retention
+from app.storage.ahead import AheadReader
 from app.storage.claim import Leases
 from app.storage.controls import Controls
 from app.storage.database import Database
@@ -75,6 +76,7 @@ class Storage:
         self.quotas = Quotas(database, default_quota)
         self.reader = StatusReader(database)
         self.queries = Queries(database)
+        self.ahead = AheadReader(database)
         self.heads = Heads(database)
         self.delivery_log = DeliveryLog(database)
         self.controls = Controls(database)
@@ -88,6 +90,7 @@ class Storage:
         for closing in (
             self.journal.close,
             self.reader.close,
+            self.ahead.close,
             self.rates.close,
             self.leases.close,
             self.outside_leases.close,

@@ -36,13 +36,19 @@ class Standing:
 
 def explain(standing: Standing) -> dict[str, Any]:
     """The standing as the submitter is shown it."""
-    start = standing.start
     return {
         "reason": standing.reason,
         "missing": to_wire(standing.missing),
         "position": standing.position,
         "held_by": standing.held_by[:HOLDERS_NAMED],
         "held_by_others": standing.held_by_others,
+        **shown_start(standing.start),
+    }
+
+
+def shown_start(start: Estimate | None) -> dict[str, Any]:
+    """An expected start as it is shown; null where it is not known."""
+    return {
         "expected_start": None if start is None else _time(start.expected),
         "expected_start_range": None if start is None else [_time(start.earliest), _time(start.latest)],
     }

@@ -19,6 +19,7 @@ from app.resources.policy import earliest_fit
 from app.resources.pool import AlreadyAllocated
 from app.resources.queue import FairQueue
 from app.resources.request import Grant, Request
+from app.resources.run_times import RunTimes
 
 
 class ResourceManager:
@@ -153,6 +154,11 @@ class ResourceManager:
             return explain(Standing(missing, never=True))
         entry = self._entries.get(task_id)
         return None if entry is None else explain(self._standing(entry, now))
+
+    @property
+    def run_times(self) -> RunTimes:
+        """How long tasks that ended here have run."""
+        return self._allocations.times
 
     def expected_runs(self) -> dict[str, float]:
         """How long tasks of each kind that has been seen to end usually run, in seconds."""

@@ -110,6 +110,10 @@ class RunTimes:
         seen = self._by_kind.get(kind) or self._overall
         return None if seen is None else seen.runs
 
+    def of_all(self) -> Runs | None:
+        """The newest run times of all kinds; None where no task has been seen to end."""
+        return None if self._overall is None else self._overall.runs
+
     def expected(self, kind: str) -> float:
         """The mean of the kind; of all kinds where this one has not been seen."""
         seen = self._by_kind.get(kind) or self._overall

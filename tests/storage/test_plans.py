@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from app.storage import claim, lines, queries, statement
+from app.storage import ahead, claim, lines, queries, statement
 from app.storage.database import HOT_PLAN, driver_dsn
 from tests.storage.stored import Store, accepted_task
 
@@ -51,6 +51,7 @@ CLAIM = (
     "'node', 15, '{1}', '{alice}', '{echo}', '{x}', '{9}', '{}'",
 )
 LOOK = ("(int[], text[], text[], text[], int[])", "'{1,1,1}', '{a,a,a}', '{b,b,b}', '{c,c,c}', '{9,9,9}'")
+AHEAD = ("(smallint, text, timestamptz, uuid)", "1, 'alice', NULL, '0198c1dd-0000-7000-8000-000000000000'")
 LINES = "priority_submitter_type_shape_deadline_task_i_idx"
 
 
@@ -59,8 +60,9 @@ LINES = "priority_submitter_type_shape_deadline_task_i_idx"
     [
         (claim.CLAIM, *CLAIM, {LINES, "pkey"}),
         (lines.LOOK, *LOOK, {LINES, "run_at_idx", "pkey"}),
+        (ahead._STORED, *AHEAD, {LINES}),
     ],
-    ids=["claim", "look"],
+    ids=["claim", "look", "ahead"],
 )
 async def test_what_waits_is_read_off_its_index(
     store: Store, text: str, types: str, values: str, indexes: set[str]
