@@ -44,10 +44,11 @@ _RETURN_OWN = """
 UPDATE tasks SET lease_owner = NULL, lease_expires_at = NULL, version = version + 1
 WHERE lease_owner = $1 AND state IN ('ResourceAllocation', 'Waiting')"""
 
+# Not clock_timestamp(): it may change within the statement, so the index would be read whole to hold it against each.
 _OVERDUE = f"""
 WITH picked AS (
     SELECT task_id FROM tasks
-    WHERE deadline IS NOT NULL AND finished_at IS NULL AND deadline <= clock_timestamp() AND lease_owner IS NULL
+    WHERE deadline IS NOT NULL AND finished_at IS NULL AND deadline <= statement_timestamp() AND lease_owner IS NULL
     ORDER BY deadline LIMIT $3 FOR UPDATE SKIP LOCKED
 ){_TAKE}"""
 
@@ -86,8 +87,8 @@ RETURNING acknowledgement_wanted"""
 _NEARER_THAN_THEIR_RUN = f"""
 SELECT {COLUMNS} FROM tasks JOIN unnest($1::text[], $2::double precision[]) AS run(kind, seconds) ON type = kind
 WHERE deadline IS NOT NULL AND finished_at IS NULL AND lease_owner IS NULL AND warning IS NULL
-    AND deadline BETWEEN clock_timestamp() AND clock_timestamp() + make_interval(secs => $3)
-    AND deadline < clock_timestamp() + make_interval(secs => seconds)
+    AND deadline BETWEEN statement_timestamp() AND statement_timestamp() + make_interval(secs => $3)
+    AND deadline < statement_timestamp() + make_interval(secs => seconds)
 ORDER BY deadline LIMIT $4"""
 
 # Word that was left for a holder who had let go of the task before it heard.

@@ -65,13 +65,14 @@ _STEP = f"SELECT {_KEY} FROM tasks WHERE {WAITS} AND priority <= w.until"
 
 # Three walks at once. 1: in the most urgent priority; 2: in all that are less urgent; 3: inside the lines of one
 # submitter who has very many. Each step is one descent of the index (loose index scan), to the first task of the next
-# line, or of the next submitter.
+# line, or of the next submitter. What is due is so by the time of the statement: clock_timestamp() may change within
+# it, and the index would be read whole, with all that is not due yet, to hold it against each.
 LOOK = f"""
 WITH RECURSIVE put_back AS (
     UPDATE tasks AS t SET due = true
     FROM (
         SELECT task_id FROM tasks
-        WHERE state = 'Waiting' AND lease_owner IS NULL AND NOT due AND run_at <= clock_timestamp()
+        WHERE state = 'Waiting' AND lease_owner IS NULL AND NOT due AND run_at <= statement_timestamp()
         ORDER BY run_at LIMIT {DUE_LIMIT} FOR UPDATE SKIP LOCKED
     ) AS again
     WHERE t.task_id = again.task_id

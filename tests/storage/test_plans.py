@@ -80,6 +80,28 @@ async def test_what_waits_is_read_off_its_index(
 
 
 @pytest.mark.parametrize(
+    ("text", "types", "values", "index"),
+    [
+        (lines.LOOK, *LOOK, "run_at_idx"),
+        (claim._OVERDUE, "(text, float8, int)", "'node', 15, 100", "deadline_idx"),
+        (claim._NEARER_THAN_THEIR_RUN, "(text[], float8[], float8, int)", "'{echo}', '{5}', 5, 100", "deadline_idx"),
+    ],
+    ids=["look", "overdue", "nearer than their run"],
+)
+async def test_what_is_not_due_yet_is_not_read(store: Store, text: str, types: str, values: str, index: str) -> None:
+    await store.put(*[accepted_task() for _ in range(BACKLOG)])
+    await store.sql.execute(
+        "UPDATE tasks SET state = 'Waiting', run_at = now() + interval '1 h', deadline = now() + interval '1 h'"
+    )
+    nodes = await plan_of(store, text, types, values)
+    week = await store.sql.fetchval("SELECT tableoid::regclass::text FROM tasks LIMIT 1")
+    (read,) = [
+        node for node in nodes if node.get("Relation Name") == week and node.get("Index Name", "").endswith(index)
+    ]
+    assert "statement_timestamp()" in read["Index Cond"], "and not in a filter over the whole index"
+
+
+@pytest.mark.parametrize(
     ("text", "types", "values"),
     [
         (queries._READ_MANY, "(uuid[], uuid, uuid)", "ARRAY[{first}, {last}]::uuid[], {first}, {last}"),
