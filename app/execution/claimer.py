@@ -178,7 +178,7 @@ class Claimer:
         return bool(tasks) or (looked and not ring.whole and self._barren < BARREN_LOOKS)
 
     def _terms(self) -> Terms:
-        return Terms(self.window, allowance=self.allowance, closed=self._is_closed)
+        return Terms(self.window, self._manager.weight_of, self.allowance, self._is_closed)
 
     def _is_closed(self, line: Line) -> bool:
         return line.type not in self.types or self.capacities.only_elsewhere(amounts_of(line.shape))

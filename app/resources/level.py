@@ -86,12 +86,16 @@ class Level:
         return self._counts[shape]
 
     def lane_of(self, submitter: str, weight: float) -> Lane:
-        """The submitter's lane, made where there is none."""
+        """The submitter's lane, made where there is none; what it owes is counted by this weight from now on."""
         lane = self.lanes.get(submitter)
         if lane is None:
             self._forget_idle()
             self._made += 1
             lane = self.lanes[submitter] = Lane(self._made, weight)
+        elif lane.weight != weight:
+            if lane.entries.waiting:
+                self._weight += weight - lane.weight
+            lane.weight = weight
         return lane
 
     def ahead_of(self, entry: Entry) -> tuple[int, dict[Shape, float]]:

@@ -35,7 +35,9 @@ class ResourceManager:
         self.census = Census()
         """What waits, counted line by line; what has been asked for since the last decision is not in it yet."""
         self._allocations = Allocations(capacity)
-        self._queue = FairQueue(Aging(aging_s, aged_share), weights or {})
+        # Those of the service are none at its start and become some: an empty mapping is kept as well.
+        self._weights = {} if weights is None else weights
+        self._queue = FairQueue(Aging(aging_s, aged_share), self._weights)
         self._backfill = Backfill(self._allocations, self._queue)
         self._incoming: dict[str, Request] = {}  # since the last decision
         self._entries: dict[str, Entry] = {}  # in the queue
@@ -111,6 +113,10 @@ class ResourceManager:
     def waiting_count(self) -> int:
         """How many requests wait."""
         return len(self._incoming) + len(self._entries) + len(self._beyond)
+
+    def weight_of(self, submitter: str) -> float:
+        """The submitter's share beside others."""
+        return self._weights.get(submitter, 1.0)
 
     def free_for(self, amounts: Amounts) -> bool:
         """Whether a request would be granted at once: nobody waits, and it fits."""

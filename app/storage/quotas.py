@@ -44,7 +44,7 @@ class Quotas:
         self.usage = Usage(database)
         self.default = default
         self._in_force: dict[str, Quota] = {}
-        self.weights: Mapping[str, float] = _Weights(lambda: self._in_force)
+        self.weights: Mapping[str, float] = _Weights(self.of, lambda: self._in_force)
 
     async def start(self) -> None:
         """Begins to count where the default has to be counted, and reads what is set. Raises StorageUnavailable."""
@@ -108,13 +108,14 @@ class Quotas:
 
 
 class _Weights(Mapping[str, float]):
-    """The weights as they are now: who asks for one keeps no copy."""
+    """The weights as they are now, anybody's: who asks for one keeps no copy. Those that are set are gone through."""
 
-    def __init__(self, in_force: Callable[[], Mapping[str, Quota]]) -> None:
+    def __init__(self, of: Callable[[str], Quota], in_force: Callable[[], Mapping[str, Quota]]) -> None:
+        self._of = of
         self._in_force = in_force
 
     def __getitem__(self, submitter: str) -> float:
-        weight = self._in_force()[submitter].weight
+        weight = self._of(submitter).weight
         return 1.0 if weight is None else weight
 
     def __iter__(self) -> Iterator[str]:

@@ -117,6 +117,7 @@ class Node:
     node_id: str
     database: Database
     journal: Journal
+    quotas: Quotas
     reader: StatusReader
     manager: ResourceManager
     leases: Leases
@@ -135,7 +136,11 @@ class Node:
     looking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def submit(self, kind: str, parameters: dict[str, Any] | None = None, **members: Any) -> str:
-        """Submits a task; returns its id. `priority` and `deadline` go into the body, the rest into the task."""
+        """Submits a task; returns its id. `priority` and `deadline` go into the body, the rest into the task.
+
+        By alice, if no `submitter` is named.
+        """
+        submitter = members.pop("submitter", "alice")
         body: dict[str, Any] = {"priority": members.pop("priority", 1)}
         if "deadline" in members:
             body["deadline"] = members.pop("deadline")
@@ -146,7 +151,7 @@ class Node:
             "header": {"message_id": message_id, "timestamp": "2026-01-01T00:00:00Z"},
             "body": body,
         }
-        return (await self.submission.submit(json.dumps(message).encode(), "alice")).task_id
+        return (await self.submission.submit(json.dumps(message).encode(), submitter)).task_id
 
     async def task(self, task_id: str) -> Task:
         """As the database has it."""
@@ -253,9 +258,10 @@ def _assemble(
     journal = Journal(database, lease_s=60, observe=lambda _size, _seconds: None)
     leases = Leases(database, node_id=node_id, lease_s=60)
     reader = StatusReader(database)
-    manager = ResourceManager(capacity)
+    quotas = Quotas(database, NOTHING_SET)
+    manager = ResourceManager(capacity, quotas.weights)
     recorder = Recorder(journal)
-    gate = StartGate(Quotas(database, NOTHING_SET))
+    gate = StartGate(quotas)
     dispatcher = Dispatcher(leases, manager, registry, recorder, gate, clock=lambda: time.time() + node.late_s)
     backend = AsyncioBackend(cancel_grace_s=5, max_result_bytes=100_000)
     told: list[str] = []
@@ -263,6 +269,7 @@ def _assemble(
         node_id=node_id,
         database=database,
         journal=journal,
+        quotas=quotas,
         reader=reader,
         manager=manager,
         leases=leases,

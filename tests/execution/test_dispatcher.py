@@ -2,14 +2,16 @@
 
 import asyncio
 import time
+from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from app.execution import draining
-from app.execution.claimer import LEAST_WINDOW
+from app.execution.claimer import LEAST_WINDOW, WINDOW
 from app.execution.draining import drain
+from app.protocol.quotas import Quota
 from app.protocol.reasons import Reason
 from app.protocol.states import State
 from app.storage.errors import Conflict
@@ -340,6 +342,28 @@ async def test_a_busy_node_does_not_hoard_what_another_could_start(database_url:
             stage.go.set()
             await idle.check_at_rest()
             await busy.check_at_rest()
+
+
+async def test_weights_divide_what_waits_in_the_database(database_url: str, stage: Stage) -> None:
+    async with open_node(database_url, registry_of({"wait": stage.wait_for_go}), capacity=ONE, start=False) as node:
+        await node.quotas.put("heavy", Quota(weight=3), by="admin")
+        await node.submit("wait", {"name": "first"}, priority=0)
+        for name in ("heavy", "light"):
+            await asyncio.gather(
+                *(
+                    node.submit("wait", {"name": name}, submitter=name, message_id=f"{name}-{number}")
+                    for number in range(WINDOW)
+                )
+            )
+        node.dispatcher.start(node.runner)
+        await until_waiting(node, WINDOW)
+        assert node.manager.census.submitters == {(1, "heavy"): WINDOW * 3 // 4, (1, "light"): WINDOW // 4}
+        stage.go.set()
+        await stage.until_began(1 + WINDOW)
+        assert Counter(stage.began[1 : 1 + WINDOW])["heavy"] == pytest.approx(WINDOW * 3 / 4, rel=0.05)
+        # What is given up of the rest is not run to its end.
+        await drain(node.dispatcher, 5)
+        await node.check_at_rest()
 
 
 async def test_what_only_another_node_could_grant_is_held_here_while_there_is_none(

@@ -61,6 +61,17 @@ def test_a_weight_of_three_gets_three_turns() -> None:
     assert sum(int(task.removeprefix("task-")) < 100 for task in first) == 15
 
 
+def test_a_changed_weight_holds_from_the_next_request_on() -> None:
+    weights: dict[str, float] = {}
+    queue = FairQueue(Aging(60, 10), weights)
+    for name, first in (("heavy", 0), ("light", 100)):
+        for number in range(first, first + 29):
+            queue.add(request(number, name), 1.0, 0.0)
+    weights["heavy"] = 3.0
+    queue.add(request(29, "heavy"), 1.0, 0.0)
+    assert sum(int(task.removeprefix("task-")) < 100 for task in served(queue)[:20]) == 15
+
+
 def test_idleness_earns_no_credit() -> None:
     queue = queue_of(*(request(number, "busy") for number in range(20)), request(100, "idle"))
     for _ in range(12):
