@@ -62,14 +62,14 @@ class Level:
         self.waiting -= 1
         self.cost -= entry.cost
 
-    def charge(self, entry: Entry) -> None:
-        """The entry, still waiting, is granted: its lane pays, and virtual time moves on.
+    def charge(self, entry: Entry, cost: float) -> None:
+        """The entry, still waiting, is granted: its lane pays the cost, and virtual time moves on.
 
         It moves by the share that each waiting lane was due. Newcomers start from it, and so cannot, however many they
         are, stay ahead of one who waits.
         """
-        entry.lane.charge(entry.cost)
-        self._virtual += entry.cost / self._weight
+        entry.lane.charge(cost)
+        self._virtual += cost / self._weight
 
     def first(self) -> Entry | None:
         """The next in order."""

@@ -219,8 +219,10 @@ class ResourceManager:
             entry = head if in_order else self._backfill.next(head, now)
             if entry is None:
                 break
-            grants.append(self._allocations.grant(entry.request, now, entry.lane, entry.cost))
-            self._queue.take(entry, now, in_order=in_order)
+            # What its kind takes may have been learnt only since it came.
+            cost = self._allocations.cost_of(entry.request)
+            grants.append(self._allocations.grant(entry.request, now, entry.lane, cost))
+            self._queue.take(entry, now, cost, in_order=in_order)
             if in_order:
                 self._backfill.granted_in_order()
             del self._entries[entry.request.task_id]

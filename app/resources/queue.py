@@ -68,11 +68,14 @@ class FairQueue:
                 del self._idle[next(iter(self._idle))]
             self._idle[priority] = (self._now, self._levels.pop(priority))
 
-    def take(self, entry: Entry, now: float, *, in_order: bool) -> None:
-        """The request is granted: in its order, or ahead of the one that is first (backfill)."""
+    def take(self, entry: Entry, now: float, cost: float | None = None, *, in_order: bool) -> None:
+        """The request is granted: in its order, or ahead of the one that is first (backfill).
+
+        Its lane pays `cost`, where that is known better now than when the request came.
+        """
         self._now = now
         priority = entry.request.priority
-        self._levels[priority].charge(entry)
+        self._levels[priority].charge(entry, entry.cost if cost is None else cost)
         if entry is self._turn:
             self._aging.turn_taken(priority)
         elif in_order:

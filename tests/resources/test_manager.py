@@ -273,3 +273,18 @@ def test_the_request_of_a_task() -> None:
     assert (made.kind, made.timeout_s) == ("echo", 60.0)
     task.deadline = None
     assert request_of(task).deadline is None
+
+
+def test_what_came_before_its_kind_was_known_pays_what_its_kind_takes() -> None:
+    manager = ResourceManager({"cpu": 1000})
+    for number in range(20):
+        manager.request(request(f"early-{number}", submitter="early", kind="short"))
+    manager.decide(0.0)
+    manager.release("early-0", 0.01)
+    for number in range(20):
+        manager.request(request(f"late-{number}", submitter="late", kind="short"))
+    order = granted(manager.decide(0.01))
+    while len(order) < 11:
+        manager.release(order[-1], len(order) / 100 + 0.01)
+        order += granted(manager.decide(len(order) / 100 + 0.01))
+    assert sum(task_id.startswith("early") for task_id in order) in (5, 6), "in turns: neither pays for the first guess"
