@@ -78,7 +78,7 @@ def _ahead(waiting: Json) -> list[str]:
     if own + others:
         parts.append(f"held by {_counted(own + others, 'task')}" + (f", {own} of them yours" if own and others else ""))
     if at_least := waiting.get("position_at_least"):
-        parts.append(f"more than {_counted(at_least - 1, 'task', ' is', ' are')} ahead")
+        parts.append(f"at least {_counted(at_least - 1, 'task', ' is', ' are')} ahead")
     if position := waiting.get("position"):
         parts.append("it is next" if position == 1 else f"{_counted(position - 1, 'task', ' is', ' are')} ahead")
     return parts

@@ -53,6 +53,7 @@ def words(state: State, waiting: dict[str, Any] | None = None, progress: float |
             {"reason": "capacity", "missing": {"cpu": 6}},
             "waits for a node that is large enough: 6 cpu more than any has",
         ),
+        ({"reason": "queued", "position_at_least": 10_001}, "waits for its turn; at least 10,000 tasks are ahead"),
         ({"reason": "handed_back"}, "was handed back by a node that is shutting down, and starts at another"),
         ({"reason": "paused"}, "waits because an operator has paused its kind of task, or all nodes"),
         ({"reason": "something new"}, "waits (something new)"),
