@@ -107,7 +107,14 @@ def test_the_process_and_its_version_are_there_without_the_series_of_creation_ti
 def test_the_documentation_names_every_metric_and_no_other(metrics: Metrics) -> None:
     metrics.observe_with(
         lambda: Observation(
-            queue_age_seconds=1, waiting={}, running=1, allocated={}, capacity={}, database_connections={}
+            queue_age_seconds=1,
+            waiting={},
+            running=1,
+            allocated={},
+            capacity={},
+            database_connections={},
+            webhooks_pending=0,
+            webhook_age_seconds=0,
         )
     )
     page = (Path(__file__).parents[2] / "docs" / "monitoring.md").read_text()
