@@ -37,7 +37,7 @@ def own_service(start_service: Callable[..., Service]) -> Service:
     ("role", "phases", "examples"),
     [
         (Role.SUBMITTER, "examples,coverage,fuzzing", 10),
-        (Role.ADMIN, "examples,fuzzing,stateful", 10),
+        (Role.ADMIN, "examples,fuzzing", 5),
         (Role.EXECUTOR, "examples,fuzzing", 5),
         (None, "examples,fuzzing", 2),
     ],

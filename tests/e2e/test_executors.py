@@ -195,26 +195,24 @@ async def test_an_execution_that_takes_too_long_is_ended(alice: httpx.AsyncClien
     assert (await body(alice, task_id))["details"]["reason"] == "timed_out"
 
 
-@pytest.mark.parametrize(
-    ("what", "sent", "pointer"),
-    [
-        ("claim", {"types": ["echo"]}, "/types/0"),
-        ("claim", {"limit": 0}, "/limit"),
-        ("claim", {"wait_s": 61}, "/wait_s"),
-        ("claim", {"resources": {"cpu": -1}}, "/resources/cpu"),
-        ("claim", {"owner": "me"}, "/owner"),
-        ("{id}/progress", {"progress": 2}, "/progress"),
-        ("{id}/complete", {}, "/result"),
-        ("{id}/fail", {"error": {"message": "b"}}, "/error/kind"),
-    ],
-)
-async def test_what_is_wrong_with_a_body(
-    alice: httpx.AsyncClient, printer: httpx.AsyncClient, what: str, sent: Json, pointer: str
-) -> None:
+WRONG: list[tuple[str, Json, str]] = [
+    ("claim", {"types": ["echo"]}, "/types/0"),
+    ("claim", {"limit": 0}, "/limit"),
+    ("claim", {"wait_s": 61}, "/wait_s"),
+    ("claim", {"resources": {"cpu": -1}}, "/resources/cpu"),
+    ("claim", {"owner": "me"}, "/owner"),
+    ("{id}/progress", {"progress": 2}, "/progress"),
+    ("{id}/complete", {}, "/result"),
+    ("{id}/fail", {"error": {"message": "b"}}, "/error/kind"),
+]
+
+
+async def test_what_is_wrong_with_a_body(alice: httpx.AsyncClient, printer: httpx.AsyncClient) -> None:
     task_id = await submit(alice)
-    answer = await printer.post(f"/v1/executions/{what.format(id=task_id + '.1')}", json=sent)
-    assert answer.status_code == 422
-    assert [error["pointer"] for error in answer.json()["errors"]] == [pointer]
+    for what, sent, pointer in WRONG:
+        answer = await printer.post(f"/v1/executions/{what.format(id=task_id + '.1')}", json=sent)
+        assert answer.status_code == 422, (what, sent)
+        assert [error["pointer"] for error in answer.json()["errors"]] == [pointer]
 
 
 async def test_a_result_that_is_too_large_fails_the_task(start_service: Callable[..., Service]) -> None:
