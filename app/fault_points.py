@@ -31,6 +31,8 @@ POINTS: Final = {
     "rates.after_reply": "calls have been drawn, and nobody has been let through",
     "outside.before_send": "a claim, heartbeat or end by an executor outside is about to be sent",
     "outside.after_reply": "the same has been carried out",
+    "ahead.before_send": "what is ahead of a task is about to be counted",
+    "ahead.after_reply": "what is ahead of a task has been counted",
     "webhooks.before_send": "a claim of deliveries or their outcomes are about to be sent",
     "webhooks.after_reply": "the same has been carried out",
     "pool.before_send": "a transaction on a connection of the pool begins",

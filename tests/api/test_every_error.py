@@ -24,11 +24,13 @@ from app.security.envelopes.errors import (
 )
 from app.security.errors import InvalidToken
 from app.security.rate_limits import SubjectLimits
-from app.storage.errors import Conflict, DuplicateMessage, StorageUnavailable
+from app.storage.errors import Conflict, DuplicateMessage, QuotaExceeded, StorageUnavailable
 from app.storage.revocations import TooManyRevocations
 from app.submission.handler import InvalidTask
+from app.submission.retry import ContentErased
 from tests.api.caller import PROBLEM, message
 from tests.security.forge import CLAIMS, NOW, forge, verifier
+from tests.storage.stored import accepted_task
 
 INSIDE = "SELECT secret FROM inside"
 TASK_ID = "019dafb4-9c71-7c4e-8d0b-6a1f2e3d4c5b"
@@ -50,6 +52,8 @@ ERRORS: list[tuple[Exception, int]] = [
     (WrongSender(), 403),
     (UnusableAnswerKey("is too short"), 422),
     (ContentUnavailable(INSIDE), 503),
+    (ContentErased(accepted_task()), 409),
+    (QuotaExceeded("queued", 1, 1), 429),
     (Conflict(INSIDE), 500),
     (RuntimeError(INSIDE), 500),
     (KeyError(INSIDE), 500),

@@ -184,7 +184,7 @@ def test_a_path_that_is_only_written_otherwise_has_the_same_rule(wire: Service) 
 
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "TRACE", "PUT", "PATCH", "CONNECT", "PROPFIND"])
 def test_other_methods_open_nothing(wire: Service, admin: Caller, method: str) -> None:
-    for path in sorted({path for _, path in POLICIES}):
+    for path in sorted({path for _, path in POLICIES} - {path for known, path in POLICIES if known == method}):
         plain = path.replace("{task_id}", ABSENT).replace("{", "").replace("}", "")
         status, _ = raw(wire, method, plain, admin.token) if method != "CONNECT" else (405, {})
         assert status in {400, 404, 405}, (method, path, status)

@@ -29,6 +29,13 @@ WALK: list[tuple[str, str, set[Role | None], int]] = [
     ("GET", "/v1/task-types", MONITOR, 200),
     ("GET", "/v1/task-types/{name}", MONITOR, 404),
     ("GET", "/v1/resources", MONITOR, 200),
+    ("GET", "/v1/tasks/{task_id}/deliveries", MONITOR, 404),
+    ("POST", "/v1/tasks/{task_id}/deliveries/redeliver", SUBMIT, 404),
+    ("GET", "/v1/webhook-secrets", SUBMIT, 200),
+    ("POST", "/v1/webhook-secrets", SUBMIT, 201),
+    ("DELETE", "/v1/webhook-secrets/{secret_id}", SUBMIT, 404),
+    ("GET", "/v1/admin/webhooks", ADMIN, 200),
+    ("POST", "/v1/admin/webhooks/redeliver", ADMIN, 422),
     ("POST", "/v1/executions/claim", EXECUTE, 415),
     ("POST", "/v1/executions/{execution_id}/heartbeat", EXECUTE, 404),
     ("POST", "/v1/executions/{execution_id}/progress", EXECUTE, 415),
@@ -65,7 +72,7 @@ def test_the_walk_of_all_routes_by_all_roles(
     callers: Callers, nobody: httpx.Client, method: str, path: str, admitted: set[Role | None], status: int
 ) -> None:
     clients: dict[Role | None, httpx.Client] = {None: nobody, **{role: callers.make(role).http for role in Role}}
-    members = ("task_id", "name", "node", "revocation_id", "execution_id", "submitter")
+    members = ("task_id", "name", "node", "revocation_id", "execution_id", "submitter", "secret_id")
     named = path.format(**dict.fromkeys(members, "none"))
     answers = {role: client.request(method, named) for role, client in clients.items()}
     expected = {role: status if role in admitted else (401 if role is None else 403) for role in clients}

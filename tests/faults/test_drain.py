@@ -36,7 +36,6 @@ async def test_red_first_and_answers_to_the_last(start_service: Start, database_
         late = await client.post("/v1/tasks", json=message("sleep", {"seconds": 0}))
         assert late.status_code == 202
         seen.accepted = {running, late.json()["body"]["details"]["task_id"]}
-        assert (await until_over(client, running))["status"] == "Completed", "it was seen to its end"
         assert await ending == 0
     service.start()
     async with service.client() as client:

@@ -134,7 +134,7 @@ async def test_first_start_makes_a_durable_utf8_database_with_checksums(new_data
             "synchronous_commit": "on",
             "data_checksums": "on",
             "server_encoding": "UTF8",
-            "max_connections": "100",
+            "max_connections": "200",
             "TimeZone": "UTC",
         }.items():
             assert str(await query(postgres.url, f"SHOW {setting}")).startswith(value), setting

@@ -37,7 +37,7 @@ SETTINGS = {
     "fsync": "on",
     "full_page_writes": "on",
     "synchronous_commit": "on",
-    "max_connections": "100",
+    "max_connections": "200",
     "shared_buffers": "128MB",
     # Shared segments as files of the cluster: a container's /dev/shm has 64 MB, and a killed server leaves none there.
     "dynamic_shared_memory_type": "mmap",
