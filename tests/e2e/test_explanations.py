@@ -45,6 +45,10 @@ def test_a_task_that_waits_in_the_database_or_at_another_node_is_explained(
             def position_there() -> Any:
                 return explained(alice_there, tasks[1])["waiting"].get("position")
 
-            wait_until(lambda: position_there() == 2, "the other node tells what waits at the first")
-            assert explained(alice_there, tasks[1])["waiting"]["missing"] == {"custom": {"licence": 1}}
+            wait_until(lambda: position_there() == 2, "the other node tells what waits at the first", 20)
+
+            def missing_there() -> Any:
+                return explained(alice_there, tasks[1])["waiting"].get("missing") == {"custom": {"licence": 1}}
+
+            wait_until(missing_there, "what is missing, as the first node reports it", 20)
         alice.post(f"/v1/tasks/{first}/cancel")

@@ -92,7 +92,7 @@ class Stage:
         async def enough() -> bool:
             return len(self.began) >= count
 
-        await eventually(enough, f"{count} attempts begun")
+        await eventually(enough, f"{count} attempts begun", within_s=30)
 
 
 def registry_of(handlers: Mapping[str, Handler], **options: Any) -> Registry:
