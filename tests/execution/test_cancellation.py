@@ -114,9 +114,13 @@ async def test_a_task_that_runs_on_another_node(database_url: str, stage: Stage)
 
 async def test_a_cancel_left_for_a_node_that_dies_is_found_by_its_successor(database_url: str, stage: Stage) -> None:
     registry = registry_of({"wait": stage.wait_for_go})
-    async with open_node(database_url, registry) as gone, open_node(database_url, registry, node_id="node-b") as other:
+    async with (
+        open_node(database_url, registry) as gone,
+        open_node(database_url, registry, node_id="node-b", start=False) as other,
+    ):
         task_id = await gone.submit("wait")
         await stage.until_began(1)
+        other.dispatcher.start(other.runner)
         await other.cancellation.cancel(await other.task(task_id), "alice")
         await other.lapse(task_id)
         await other.rescuer.rescue()

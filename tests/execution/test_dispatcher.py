@@ -179,12 +179,13 @@ async def test_a_draining_node_takes_nothing_over(database_url: str, stage: Stag
     registry = registry_of({"wait": stage.wait_for_go})
     async with (
         open_node(database_url, registry, capacity=ONE) as gone,
-        open_node(database_url, registry, node_id="node-b") as draining,
+        open_node(database_url, registry, node_id="node-b", start=False) as draining,
     ):
         await gone.submit("wait", {"name": "running"})
         await stage.until_began(1)
         queued = await gone.submit("wait", {"name": "queued"})
         await until_waiting(gone, 1)
+        draining.dispatcher.start(draining.runner)
         await drain(draining.dispatcher, 0)
         await draining.lapse(queued)
         await draining.rescuer.rescue()
@@ -247,10 +248,11 @@ async def test_a_lost_lease_discards_the_result(database_url: str, stage: Stage)
     other_stage = Stage()
     async with (
         open_node(database_url, registry) as zombie,
-        open_node(database_url, registry_of({"wait": other_stage.wait_for_go}), node_id="node-b") as other,
+        open_node(database_url, registry_of({"wait": other_stage.wait_for_go}), node_id="node-b", start=False) as other,
     ):
         task_id = await zombie.submit("wait", {"name": "task"})
         await stage.until_began(1)
+        other.dispatcher.start(other.runner)
         await other.lapse(task_id)
         await other.rescuer.rescue()
         await other_stage.until_began(1)

@@ -146,12 +146,13 @@ async def test_what_a_dead_node_held_is_completed_by_another(database_url: str, 
     other_stage.go.set()
     async with (
         open_node(database_url, registry_of({"wait": stage.wait_for_go}), capacity=ONE) as dead,
-        open_node(database_url, registry_of({"wait": other_stage.wait_for_go}), node_id="node-b") as other,
+        open_node(database_url, registry_of({"wait": other_stage.wait_for_go}), node_id="node-b", start=False) as other,
     ):
         running = await dead.submit("wait")
         await stage.until_began(1)
         queued = await dead.submit("wait")
         await until_waiting(dead, 1)
+        other.dispatcher.start(other.runner)
         await other.rescuer.rescue()
         assert other_stage.began == [], "its leases have not run out"
         await other.lapse(running, queued)

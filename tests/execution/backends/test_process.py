@@ -1,6 +1,7 @@
 """What only the process backend has to do: contain whatever a handler does, measure it, and leave nothing behind."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -8,7 +9,7 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import pytest
@@ -25,6 +26,19 @@ from tests.execution.backends.conftest import MODULES
 from tests.execution.backends.lives import Watched, alive
 
 SMALL = Resources(cpu=1, memory_mb=32)
+
+
+@contextlib.asynccontextmanager
+async def started(
+    warm: int, *, modules: Sequence[str] = MODULES, cancel_grace_s: float = 1.0, variables: Sequence[str] = ()
+) -> AsyncIterator[ProcessBackend]:
+    """A backend of the test's own making, closed whatever becomes of the test."""
+    backend = ProcessBackend(modules, warm, cancel_grace_s, max_result_bytes=100_000, variables=variables)
+    try:
+        await backend.start()
+        yield backend
+    finally:
+        await backend.close()
 
 
 def guardian_of(backend: ProcessBackend) -> int:
@@ -91,12 +105,11 @@ async def test_stops_what_does_not_want_to(process_backend: ProcessBackend, hand
 
 
 async def test_kills_a_cancelled_handler_after_the_grace_time() -> None:
-    backend = ProcessBackend(MODULES, warm=0, cancel_grace_s=0.05, max_result_bytes=1000)
-    outcome = await stop_once_begun(backend, record(poison.deaf), Reason.CANCELLED)
-    assert isinstance(outcome, Stopped)
-    assert outcome.reason is Reason.CANCELLED
-    assert kernel.children_of(guardian_of(backend)) == []
-    await backend.close()
+    async with started(warm=0, cancel_grace_s=0.05) as backend:
+        outcome = await stop_once_begun(backend, record(poison.deaf), Reason.CANCELLED)
+        assert isinstance(outcome, Stopped)
+        assert outcome.reason is Reason.CANCELLED
+        assert kernel.children_of(guardian_of(backend)) == []
 
 
 async def test_a_handler_that_ends_within_the_grace_time_keeps_its_child(
@@ -196,10 +209,8 @@ async def test_handlers_see_a_clean_environment(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("OWN_VARIABLE", "passed on")
     monkeypatch.setenv("TZ", "Asia/Kathmandu")
     monkeypatch.delenv("PYTHONPATH", raising=False)
-    backend = ProcessBackend(MODULES, warm=1, cancel_grace_s=1, max_result_bytes=100_000, variables=["OWN_VARIABLE"])
-    await backend.start()
-    seen = await value_of(backend, poison.look_around)
-    await backend.close()
+    async with started(warm=1, variables=["OWN_VARIABLE"]) as backend:
+        seen = await value_of(backend, poison.look_around)
     environment = seen["environment"]
     assert environment["OWN_VARIABLE"] == "passed on"
     assert environment["TZ"] == "Asia/Kathmandu"
@@ -309,12 +320,9 @@ async def test_a_flood_of_output_is_cut(process_backend: ProcessBackend, caplog:
 
 
 async def test_a_module_that_cannot_be_imported_fails_its_own_attempts_only() -> None:
-    backend = ProcessBackend(
-        ["no.such.module", "tests.execution.backends.handlers"], warm=0, cancel_grace_s=1, max_result_bytes=1000
-    )
-    assert await value_of(backend, handlers.echo) == {}
-    assert await value_of(backend, poison.forked_return) == "parent"
-    await backend.close()
+    async with started(warm=0, modules=["no.such.module", "tests.execution.backends.handlers"]) as backend:
+        assert await value_of(backend, handlers.echo) == {}
+        assert await value_of(backend, poison.forked_return) == "parent"
 
 
 async def test_poison_of_every_kind_harms_no_neighbour(process_backend: ProcessBackend) -> None:
@@ -369,29 +377,26 @@ async def test_a_worn_child_is_replaced(monkeypatch: pytest.MonkeyPatch, process
 
 
 async def test_idle_children_beyond_the_warm_ones_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.execution.backends.process.IDLE_S", 0.05)
-    backend = ProcessBackend(MODULES, warm=1, cancel_grace_s=1, max_result_bytes=100_000)
-    await backend.start()
-    [(_, warm)] = backend._idle
-    await asyncio.gather(*(value_of(backend, handlers.echo) for _ in range(3)))
-    assert warm in [child for _, child in backend._idle]
-    surplus = [child for _, child in backend._idle[:-1]]
-    assert len(surplus) == 2
-    await asyncio.gather(*(child.process.exited for child in surplus))
-    assert len(backend._idle) == 1
-    await backend.close()
+    async with started(warm=1) as backend:
+        await asyncio.gather(*(value_of(backend, handlers.echo) for _ in range(3)))
+        *surplus, last_used = [child for _, child in backend._idle]
+        assert len(surplus) == 2
+        monkeypatch.setattr("app.execution.backends.process.IDLE_S", 0.05)
+        assert backend._sweep is not None
+        backend._sweep.cancel()
+        backend._sweep_later()
+        await asyncio.gather(*(child.process.exited for child in surplus))
+        assert [child for _, child in backend._idle] == [last_used]
 
 
 async def test_a_warm_child_that_died_is_replaced_in_advance() -> None:
-    backend = ProcessBackend(MODULES, warm=2, cancel_grace_s=1, max_result_bytes=100_000)
-    await backend.start()
-    before = {child for _, child in backend._idle}
-    await error_of(backend, record(poison.exit_))
-    assert backend._warming is not None
-    await backend._warming
-    assert len(before & {child for _, child in backend._idle}) == 1
-    assert len(backend._idle) == 2
-    await backend.close()
+    async with started(warm=2) as backend:
+        before = {child for _, child in backend._idle}
+        await error_of(backend, record(poison.exit_))
+        assert backend._warming is not None
+        await backend._warming
+        assert len(before & {child for _, child in backend._idle}) == 1
+        assert len(backend._idle) == 2
 
 
 async def test_a_guardian_that_is_told_to_end_waits_for_the_service(process_backend: ProcessBackend) -> None:
@@ -432,13 +437,11 @@ async def test_a_killed_guardian_is_replaced(process_backend: ProcessBackend) ->
 
 def test_works_on_uvloop() -> None:
     async def main() -> None:
-        backend = ProcessBackend(MODULES, warm=1, cancel_grace_s=1, max_result_bytes=100_000)
-        await backend.start()
-        assert await value_of(backend, handlers.echo, large="x" * 90_000) == {"large": "x" * 90_000}
-        assert (await error_of(backend, record(poison.segfault)))["signal"] == "SIGSEGV"
-        assert isinstance(await stop_once_begun(backend, record(poison.deaf), Reason.TIMED_OUT), Stopped)
-        family = kernel.family_of(guardian_of(backend))
-        await backend.close()
+        async with started(warm=1) as backend:
+            assert await value_of(backend, handlers.echo, large="x" * 90_000) == {"large": "x" * 90_000}
+            assert (await error_of(backend, record(poison.segfault)))["signal"] == "SIGSEGV"
+            assert isinstance(await stop_once_begun(backend, record(poison.deaf), Reason.TIMED_OUT), Stopped)
+            family = kernel.family_of(guardian_of(backend))
         assert alive(family) == []
 
     uvloop.run(main())
