@@ -60,16 +60,25 @@ _AWAY = (
     asyncpg.PostgresIOError,
 )
 
+_IN_THE_WAY = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+
 
 def is_unavailable(error: BaseException) -> bool:
     """The error says that the database is away, not that the statement is wrong."""
     if isinstance(error, DBAPIError) and not isinstance(error, InterfaceError):
-        cause = error.orig.__cause__ if error.orig is not None else None
+        cause = _cause_of(error)
         return error.connection_invalidated or (cause is not None and is_unavailable(cause))
     return isinstance(error, _AWAY)
 
 
-def is_locked(error: DBAPIError) -> bool:
-    """The statement gave up waiting for a lock (its lock_timeout), or was chosen to resolve a deadlock."""
-    cause = error.orig.__cause__ if error.orig is not None else None
-    return isinstance(cause, asyncpg.LockNotAvailableError | asyncpg.DeadlockDetectedError)
+def stood_in_the_way(error: BaseException) -> bool:
+    """Another transaction did: a lock that could not be had in time, a deadlock, or a change to the same row.
+
+    Nothing of the statement was written. The same statement may do well when it is tried again.
+    """
+    return isinstance(_cause_of(error) if isinstance(error, DBAPIError) else error, _IN_THE_WAY)
+
+
+def _cause_of(error: DBAPIError) -> BaseException | None:
+    """What the driver said."""
+    return error.orig.__cause__ if error.orig is not None else None

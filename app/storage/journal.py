@@ -21,7 +21,7 @@ from app.protocol.quotas import NOTHING_SET, Quota
 from app.protocol.task import Task
 from app.storage.batching import Batcher
 from app.storage.database import Database
-from app.storage.errors import Conflict, DuplicateMessage, StorageUnavailable
+from app.storage.errors import Conflict, DuplicateMessage, QuotaExceeded, StorageUnavailable
 from app.storage.folding import Entry, Fold, fold_changes
 from app.storage.ledger import Ledger
 from app.storage.tables import history
@@ -94,7 +94,8 @@ class Journal:
                 in_doubt = True
                 await asyncio.sleep(delay_s)
                 delay_s = min(delay_s * 2, RETRY_S)
-            except Conflict:
+            except (Conflict, QuotaExceeded):
+                # Of a start that was written the second try is one too many, by its own count.
                 if in_doubt and head is not None and await self._recorded(change.task.task_id, head):
                     self._announce([(change.task, change.items)])
                     return

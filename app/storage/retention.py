@@ -18,7 +18,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.exc import DBAPIError
 
 from app.storage.database import Database
-from app.storage.errors import StorageUnavailable, is_locked
+from app.storage.errors import StorageUnavailable, stood_in_the_way
 from app.storage.usage import Usage
 
 logger = logging.getLogger("app.storage")
@@ -153,7 +153,7 @@ async def patiently(
             async with database.connect() as connection:
                 return (await connection.execute(text(statement), values)).one()
         except DBAPIError as error:
-            if not is_locked(error):
+            if not stood_in_the_way(error):
                 raise
             if attempt == attempts:
                 raise StillLocked("somebody reads or locks the tables for long, a dump perhaps") from error

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.protocol.resources import Amounts
 from app.storage.database import Database
-from app.storage.errors import StorageUnavailable, is_locked
+from app.storage.errors import StorageUnavailable, stood_in_the_way
 
 RECOUNT_TIMEOUT_S = 600.0
 REMEMBERED_S = 10.0
@@ -131,7 +131,7 @@ class Usage:
                 await connection.execute(_LOCK)
                 yield connection
         except DBAPIError as error:
-            if is_locked(error):
+            if stood_in_the_way(error):
                 raise StorageUnavailable("the tasks stay locked by somebody else") from error
             raise
         finally:

@@ -6,15 +6,18 @@ import random
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import make_url
 
 from app.protocol.history import Item
 from app.protocol.messages import RetryPolicy
+from app.protocol.quotas import NOTHING_SET, Quota
 from app.protocol.reasons import Reason
 from app.protocol.states import State
 from app.protocol.task import Task
-from app.storage.errors import Conflict, DuplicateMessage, StorageUnavailable
+from app.storage.errors import Conflict, DuplicateMessage, QuotaExceeded, StorageUnavailable
 from app.storage.journal import MAX_BATCH
 from app.storage.queries import Queries, StatusReader
+from app.storage.quotas import Quotas
 from tests.faults.proxy import Proxy
 from tests.storage.stored import Store, accepted_task, ids, in_a_while, new_task, open_store, started
 from tests.support.waiting import eventually
@@ -295,6 +298,63 @@ async def test_a_lease_lost_during_an_outage_is_still_a_conflict(database_url: s
         with pytest.raises(Conflict):
             await surely
         await store.check_whole([task.task_id])
+
+
+async def test_a_start_whose_answer_was_lost_is_not_refused_for_its_own_quota(database_url: str) -> None:
+    """Tried again it would be one more than may run, but it is the very one that runs already."""
+    async with Proxy(database_url) as proxy, open_store(proxy.url, sql_url=database_url) as store:
+        await Quotas(store.database, NOTHING_SET).put("alice", Quota(running=1), by="admin")
+        task = accepted_task()
+        await store.put(task)
+        proxy.lose_next_answer = True
+        await store.journal.commit_surely(started(task).change())
+        assert proxy.answers_lost == 1
+        assert (await store.row(task.task_id))["state"] == "Executing"
+        another = accepted_task()
+        await store.put(another)
+        with pytest.raises(QuotaExceeded):
+            await store.journal.commit_surely(started(another).change())
+
+
+# A sequence counts what is rolled back too: only the first statement that comes here is refused.
+BREAK_ONCE = """
+CREATE SEQUENCE tries;
+CREATE FUNCTION break_once() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF nextval('tries') = 1 THEN
+        RAISE EXCEPTION 'broken' USING ERRCODE = '{code}';
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER break_once AFTER UPDATE ON tasks FOR EACH STATEMENT EXECUTE FUNCTION break_once()"""
+
+
+@pytest.mark.parametrize("code", ["40P01", "40001", "55P03"])
+async def test_what_another_transaction_stood_in_the_way_of_is_made_again(store: Store, code: str) -> None:
+    """Postgres ends one of two who wait for each other: nothing of it was written, so it is simply repeated."""
+    task = accepted_task()
+    await store.put(task)
+    await store.sql.execute(BREAK_ONCE.format(code=code))
+    await store.put(started(task))
+    assert await store.sql.fetchval("SELECT last_value FROM tries") == 2
+    await store.check_whole([task.task_id])
+
+
+async def test_the_fence_holds_whatever_isolation_the_database_is_set_to(store: Store) -> None:
+    """Of two nodes that write to one task at once the later finds it changed; it is not told of a failure."""
+    await store.sql.execute(
+        f"ALTER DATABASE {make_url(store.url).database} SET default_transaction_isolation = 'serializable'"
+    )
+    async with open_store(store.url) as one, open_store(store.url, node_id="node-b") as two:
+        for _ in range(20):
+            task = accepted_task()
+            await one.put(task)
+            rivals = [(node, await read(node, task.task_id)) for node in (one, two)]
+            answers = await asyncio.gather(
+                *(node.journal.commit(started(rival, node.leases.node_id).change()) for node, rival in rivals),
+                return_exceptions=True,
+            )
+            assert sorted(map(str, map(type, answers))) == sorted(map(str, (type(None), Conflict)))
 
 
 async def _seen(what: bool) -> bool:
