@@ -6,6 +6,7 @@ service answers with, whose examples are of the moment and include the operator'
 
 from collections.abc import Iterable
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from fastapi import FastAPI
@@ -59,28 +60,35 @@ class _Untitled(GenerateJsonSchema):
 
 
 class Description:
-    """The document of one application and its kinds of task. Built once; asking for it costs little."""
+    """The document of one application and its kinds of task.
+
+    Built when it is first asked for, which takes as long as half of a start; asking again costs little.
+    """
 
     def __init__(self, app: FastAPI, kinds: Iterable[TaskType]) -> None:
+        self._app = app
         self._kinds = list(kinds)
-        self._document = _fastapi_document(app)
-        operations = list(_operations(self._document))
-        names = list(examples.components(self._kinds, None))
-        for method, path, operation in operations:
-            _drop_unused_422(operation)
-            _apply_policy(operation, method, path)
-            operation["parameters"] = [_tidied(parameter) for parameter in operation.pop("parameters", ())]
-            _refer_to_examples(operation, names)
-        self._document["components"] = {
-            "schemas": _schemas(self._kinds),
-            "securitySchemes": {SECURITY_SCHEME: _security_scheme()},
-            "headers": documented.header_components(),
-        }
 
     def at(self, now: datetime | None) -> Document:
         """The document with examples for the time `now` (UTC); None: timeless."""
         found = {**examples.components(self._kinds, now), **documented.problem_examples()}
         return {**self._document, "components": {**self._document["components"], "examples": found}}
+
+    @cached_property
+    def _document(self) -> Document:
+        document = _fastapi_document(self._app)
+        names = list(examples.components(self._kinds, None))
+        for method, path, operation in _operations(document):
+            _drop_unused_422(operation)
+            _apply_policy(operation, method, path)
+            operation["parameters"] = [_tidied(parameter) for parameter in operation.pop("parameters", ())]
+            _refer_to_examples(operation, names)
+        document["components"] = {
+            "schemas": _schemas(self._kinds),
+            "securitySchemes": {SECURITY_SCHEME: _security_scheme()},
+            "headers": documented.header_components(),
+        }
+        return document
 
 
 def timeless(app: FastAPI) -> Document:

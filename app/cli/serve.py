@@ -24,9 +24,6 @@ from app.telemetry.logging import configure, shutdown
 CLOSE_CONNECTIONS_S = 5
 """How long requests in flight may take at shutdown; what holds an answer back longer (a long poll) is cut off."""
 
-COLLECT_AFTER = 50_000
-"""Objects made and not yet gone, in containers of all kinds, before the garbage collector looks at the young ones."""
-
 logger = logging.getLogger("app.cli.serve")
 
 
@@ -127,7 +124,8 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            _collect_seldom()
+            # What was loaded and built will never be garbage: it is spared the collector.
+            gc.freeze()
             self._tell_started()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -141,18 +139,6 @@ class _Server(uvicorn.Server):
             # Clients leave their connections with the next answer: none is closed under a request then.
             self.config.encoded_headers.append(farewell)
         return self._ending.over(hurried=self.force_exit)
-
-
-def _collect_seldom() -> None:
-    """Spares the garbage collector what will never be garbage, and lets it look at the rest less often.
-
-    Nearly all that a request or a task leaves behind goes by reference count. With Python's own thresholds the
-    collector took a fifth of a busy service's processor time: it went through everything that was imported, and
-    again and again through the tasks under way.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(COLLECT_AFTER)
 
 
 def _welcome(server_socket: socket.socket) -> None:

@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
 from app.protocol.ids import uuid7
@@ -100,6 +101,12 @@ async def test_an_unfinished_migration_leaves_nothing(empty_database_url: str, m
     with pytest.raises(RuntimeError):
         await migrations.upgrade(empty_database_url)
     assert await objects(empty_database_url) == set()
+
+
+def test_the_names_of_the_files_tell_what_alembic_reads_in_them() -> None:
+    scripts = ScriptDirectory(str(migrations.DIRECTORY))
+    assert list(migrations.revisions()) == [script.revision for script in scripts.walk_revisions()][::-1]
+    assert migrations.head() == scripts.get_current_head()
 
 
 async def test_no_schema_is_refused(empty_database_url: str) -> None:

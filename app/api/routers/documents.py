@@ -1,5 +1,6 @@
 """The description of the interface, for programs and for people. Nothing of it comes from another host."""
 
+import asyncio
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -34,7 +35,9 @@ REDOC_SCRIPT = "redoc.standalone.js"
 async def openapi(request: Request) -> Response:
     """The OpenAPI document; the times in its examples are of now, so that they work as they stand."""
     description: Description = request.app.state.description
-    return JsonAnswer(200, orjson.dumps(description.at(datetime.now(UTC))))
+    # In a thread: the first one is built, and nobody else shall wait for that.
+    document = await asyncio.to_thread(description.at, datetime.now(UTC))
+    return JsonAnswer(200, orjson.dumps(document))
 
 
 @router.get("/docs")
