@@ -4,6 +4,8 @@ import importlib
 from collections.abc import Iterable, Iterator
 from importlib.metadata import entry_points
 
+from pydantic import PydanticUserError
+
 from app.task_types.definition import TaskType
 
 BUILT_IN = (
@@ -68,4 +70,17 @@ def load(modules: Iterable[str] = ()) -> Registry:
     installed = (entry.value.split(":")[0] for entry in entry_points(group=ENTRY_POINT_GROUP))
     for name in (*BUILT_IN, *installed, *modules):
         registry.add_module(name)
+    for kind in registry:
+        _check_schema(kind)
     return registry
+
+
+def _check_schema(kind: TaskType) -> None:
+    """Submitters are shown the schema of the parameters; that of a built-in kind is known to be there."""
+    if not kind.module.startswith(BUILT_IN):
+        try:
+            kind.parameters.model_json_schema()
+        except PydanticUserError as error:
+            raise TaskTypeError(
+                f"the parameters of the task type {kind.name!r} cannot be described as a JSON Schema: {error.message}"
+            ) from error

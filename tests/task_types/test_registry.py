@@ -98,6 +98,27 @@ def test_a_module_that_is_not_there_is_named() -> None:
         load(["no_such_module"])
 
 
+WITHOUT_A_SCHEMA = """
+from collections.abc import Callable
+from pydantic import BaseModel
+from app.task_types import TaskContext, task_type
+
+class Parameters(BaseModel):
+    judge: Callable[[int], int]
+
+@task_type("undescribable", parameters=Parameters)
+def handler(parameters: Parameters, context: TaskContext) -> None:
+    pass
+"""
+
+
+def test_parameters_that_cannot_be_described_are_named(modules: Path) -> None:
+    """Submitters are shown the schema: without one, the page of the interface could not be made."""
+    (modules / "undescribable_kinds.py").write_text(WITHOUT_A_SCHEMA)
+    with pytest.raises(TaskTypeError, match="'undescribable' cannot be described as a JSON Schema: Cannot generate"):
+        load(["undescribable_kinds"])
+
+
 def test_the_same_function_may_be_added_again() -> None:
     class Parameters(BaseModel):
         pass
