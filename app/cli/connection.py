@@ -4,6 +4,10 @@ uvicorn takes heads of any size and connections in any number, and waits for slo
 and whoever is turned away gets a problem document. The clock is looked at by `sweep` once a second for all connections
 together: a timer for each request would cost more than all the rest of this module.
 
+A wish for another protocol is not heard (RFC 9110, section 7.8). Java's HttpClient has one in front of every request by
+plain HTTP; to the parser below uvicorn it is the end of HTTP, and a body behind it would be lost, or read as the next
+request, which is how one client's request gets into another's connection behind a proxy.
+
 An answer can also drop its connection (app/api/event_stream.py): closing one politely waits for everything that was
 sent to be taken, which a client that never reads never does.
 """
@@ -12,6 +16,7 @@ import time
 from http import HTTPStatus
 from typing import Any, ClassVar, cast
 
+import httptools
 import orjson
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
@@ -63,6 +68,7 @@ class EdgeProtocol(HttpToolsProtocol):
         self._silent = 0
         self._refusal = MALFORMED
         self._turned_away = False
+        self._wishes_upgrade = False
         if len(self.all) > self.max_connections:
             self._turn_away(TOO_MANY)
             transport.close()
@@ -77,9 +83,31 @@ class EdgeProtocol(HttpToolsProtocol):
         if self._turned_away or self.transport.is_closing():
             return
         self._silent += len(data)
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        self._parse(data)
         if self._silent > MAX_HEAD_BYTES and self.parser is not None:
             self._turn_away(TOO_LARGE)
+
+    def _parse(self, data: bytes) -> None:
+        while data:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserError:
+                self._turn_away(self._refusal)
+            except httptools.HttpParserUpgrade as upgrade:
+                # It tells where the other protocol would begin.
+                data = self._head_without_wish() + data[upgrade.args[0] :]
+                continue
+            return
+
+    def _head_without_wish(self) -> bytes:
+        """The head that has just come, to be read once more by a parser that expects another request."""
+        method, version = self.parser.get_method(), self.parser.get_http_version().encode()
+        lines = [b"%s: %s\r\n" % line for line in self.headers if line[0] != b"upgrade"]
+        self.parser = httptools.HttpRequestParser(self)
+        # As uvicorn's own: what stands behind a last request is no reason to leave it without its answer.
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        return b"%s %s HTTP/%s\r\n%s\r\n" % (method, self.url, version, b"".join(lines))
 
     def on_message_begin(self) -> None:
         """A request begins; `abort` is offered to the application as an ASGI extension."""
@@ -92,8 +120,11 @@ class EdgeProtocol(HttpToolsProtocol):
         if len(self.headers) > MAX_HEADERS or (self._silent > MAX_HEAD_BYTES and self._head_bytes() > MAX_HEAD_BYTES):
             self._refusal = TOO_LARGE
             raise Turned
-        if len(self.pipeline) >= MAX_PIPELINED:
+        if len(self.pipeline) >= MAX_PIPELINED or not self._is_well_formed():
             raise Turned
+        self._wishes_upgrade = self.parser.should_upgrade()
+        if self._wishes_upgrade:
+            return
         self._silent = 0
         self._ends_at = time.monotonic() + BODY_S
         super().on_headers_complete()
@@ -105,6 +136,8 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The body is there. Where the answer was given before, the next request's time runs already."""
+        if self._wishes_upgrade:
+            return
         self._silent = 0
         if not self.cycle.response_complete:
             self._ends_at = None
@@ -126,10 +159,6 @@ class EdgeProtocol(HttpToolsProtocol):
         self._unread_since = None
         super().resume_writing()
 
-    def send_400_response(self, _message: str) -> None:
-        """What the parser could not read, or what it was told to turn away."""
-        self._turn_away(self._refusal)
-
     def look(self, now: float) -> None:
         """Ends the connection where its time is over at `now`."""
         unread = self._unread_since is not None and now - self._unread_since > UNREAD_S
@@ -138,6 +167,20 @@ class EdgeProtocol(HttpToolsProtocol):
             self.transport.abort()
         elif late:
             self._turn_away(TOO_SLOW)
+
+    def _is_well_formed(self) -> bool:
+        """Says for whom it is, once, and asks for no tunnel; and the body has no coding but chunks.
+
+        RFC 9112, sections 3.2 and 6.1; RFC 9110, section 9.3.6.
+        """
+        names = [name for name, _ in self.headers]
+        hosts = names.count(b"host")
+        if hosts != 1 and (hosts or self.parser.get_http_version() != "1.0"):
+            return False
+        if b"transfer-encoding" in names:
+            codings = [value.lower() for name, value in self.headers if name == b"transfer-encoding"]
+            return codings == [b"chunked"]
+        return self.parser.get_method() != b"CONNECT"
 
     def _head_bytes(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)

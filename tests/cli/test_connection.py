@@ -127,6 +127,10 @@ MALFORMED = {
     "a method that is none": b"G\xc3\x89T /livez HTTP/1.1\r\nHost: h\r\n\r\n",
     "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
     "a chunk's size that is none": POST + b"Transfer-Encoding: chunked\r\n\r\nxyz\r\n",
+    "no host": b"GET /livez HTTP/1.1\r\n\r\n",
+    "two hosts": b"GET /livez HTTP/1.1\r\nHost: h\r\nHost: i\r\n\r\n",
+    "chunks of another coding": POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    "a tunnel": b"CONNECT h:443 HTTP/1.1\r\nHost: h:443\r\n\r\n",
     "an address that is none": b"GET http://[::1 HTTP/1.1\r\nHost: h\r\n\r\n",
 }
 
@@ -139,6 +143,36 @@ def test_what_is_malformed_is_refused_and_the_connection_closed(connect: Connect
 def test_nothing_is_smuggled_behind_a_malformed_request(connect: Connect) -> None:
     smuggled = MALFORMED["length and chunks"] + GET + b"\r\n"
     assert problem_of(connect().send(smuggled).until_closed())[0] == 400
+
+
+WISHES = {
+    "Java": b"Connection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAEAAEAA\r\nUpgrade: h2c\r\n",
+    "a browser": b"Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n",
+}
+
+
+@pytest.mark.parametrize("wish", WISHES.values(), ids=WISHES.keys())
+def test_a_wish_for_another_protocol_changes_nothing(edge: Service, connect: Connect, wish: bytes) -> None:
+    """The body is the request's, in whatever packets it comes, and never another request."""
+    body = GET + b"\r\n"
+    head = submitting(edge) + wish
+    with_length, in_chunks = (
+        head + b"Content-Length: %d\r\n\r\n" % len(body),
+        head + b"Transfer-Encoding: chunked\r\n\r\n",
+    )
+    client = connect()
+    for _ in range(2):
+        assert b"not-json" in client.send(with_length + body).answer()
+    client.send(with_length).send(body)
+    assert b"not-json" in client.answer()
+    assert b"not-json" in client.send(in_chunks + b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)).answer()
+    client.send((GET + wish + b"\r\n") * 5 + GET + b"Connection: close\r\n\r\n")
+    assert client.until_closed().count(b" 200 OK") == 6, "and nothing but the answers to what was asked"
+
+
+def test_a_head_with_a_wish_is_bounded_too(connect: Connect) -> None:
+    head = GET + WISHES["Java"] + b"X: " + b"a" * MAX_HEAD_BYTES + b"\r\n\r\n"
+    assert problem_of(connect().send(head).until_closed()) == (431, "head-too-large")
 
 
 TOO_LARGE = {
