@@ -58,7 +58,7 @@ async def asset(request: Request, name: str) -> Response:
     if name == REDOC_SCRIPT:
         response = Response(_redoc_script(), media_type="text/javascript")
     else:
-        response = await _files.get_response(name, request.scope)
+        response = await _file(name, request)
     response.headers["Cache-Control"] = "public, max-age=3600"
     return response
 
@@ -70,8 +70,16 @@ def _redoc_script() -> bytes:
     return Path(path).read_bytes().replace(b"https://cdn.redoc.ly/redoc/logo-mini.svg", b"docs/assets/favicon.png")
 
 
-async def _page(name: str, request: Request) -> Response:
+async def _file(name: str, request: Request) -> Response:
+    """Always the whole file: a part that was asked for in vain would be answered with an error that is no problem."""
+    request.scope["headers"] = [header for header in request.scope["headers"] if header[0] != b"range"]
     response = await _files.get_response(name, request.scope)
+    response.headers["Accept-Ranges"] = "none"
+    return response
+
+
+async def _page(name: str, request: Request) -> Response:
+    response = await _file(name, request)
     response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
     response.headers["Cache-Control"] = "no-cache"
     return response

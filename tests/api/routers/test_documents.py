@@ -37,6 +37,13 @@ def test_an_asset_that_is_known_is_not_sent_again(nobody: httpx.Client) -> None:
     assert nobody.get("/docs/assets/swagger-ui.css", headers={"If-None-Match": etag}).status_code == 304
 
 
+@pytest.mark.parametrize("asked", ["bytes=0-9", "bytes=99999999-", "bytes=none"])
+def test_a_part_of_an_asset_is_not_to_be_had(nobody: httpx.Client, asked: str) -> None:
+    whole = nobody.get("/docs/assets/favicon.png")
+    part = nobody.get("/docs/assets/favicon.png", headers={"Range": asked})
+    assert (part.status_code, part.content, part.headers["accept-ranges"]) == (200, whole.content, "none")
+
+
 def test_redoc_comes_without_the_picture_of_its_makers_host(nobody: httpx.Client) -> None:
     assert "cdn.redoc" not in nobody.get("/docs/assets/redoc.standalone.js").text
 
