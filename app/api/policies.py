@@ -106,10 +106,24 @@ def methods_of(path: str) -> list[str]:
 
 def authenticate(scope: Scope, verifier: TokenVerifier) -> Principal:
     """The caller by its bearer token. Raises InvalidToken, or the same problem where there is no token or two."""
+    token = _bearer_token(scope)
+    if token is None:
+        raise UNAUTHENTICATED
+    return verifier.verify(token, time.time())
+
+
+def recognize(scope: Scope, verifier: TokenVerifier) -> Principal | None:
+    """The caller, where its token has been verified before: a look into a table."""
+    token = _bearer_token(scope)
+    return None if token is None else verifier.remembered(token, time.time())
+
+
+def _bearer_token(scope: Scope) -> bytes | None:
     found = [value for name, value in scope["headers"] if name == b"authorization"]
     if len(found) != 1 or found[0][:7].lower() != b"bearer ":
-        raise UNAUTHENTICATED
-    return verifier.verify(found[0][7:], time.time())
+        return None
+    token: bytes = found[0][7:]
+    return token
 
 
 def check_permission(principal: Principal, needed: Permission | AdminRole) -> None:

@@ -13,12 +13,12 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from app.api.encrypted_answers import answered, note_recipient
-from app.api.policies import Open, Policy, authenticate, check_permission, methods_of, opened, policy_of
+from app.api.policies import Open, Policy, authenticate, check_permission, methods_of, opened, policy_of, recognize
 from app.api.problems import Problem
 from app.api.rate_headers import SUBJECT
 from app.api.service import Service
 from app.protocol.roles import Principal
-from app.security.errors import InvalidToken, UnknownKey
+from app.security.errors import InvalidToken, RateLimited, UnknownKey
 
 PRINCIPAL = "task_executor.principal"
 
@@ -97,10 +97,20 @@ class SlimRoute(PolicedRoute):
 
 
 async def _caller(scope: Scope, service: Service) -> Principal:
-    """Whose token it is. An address that sends too many calls without a valid one is not even asked for it."""
+    """Whose token it is. An address that sends too many calls without a valid one is hardly asked for it.
+
+    Others may have the same address, a proxy's or a firm's: who is known already is let in all the same, so that a
+    stranger does not lock them out.
+    """
     client = scope["client"]
     address = client[0] if client else None
-    service.addresses.check(address)
+    try:
+        service.addresses.check(address)
+    except RateLimited:
+        known = recognize(scope, service.verifier)
+        if known is None:
+            raise
+        return known
     try:
         try:
             return authenticate(scope, service.verifier)

@@ -134,6 +134,16 @@ def test_an_address_without_valid_tokens_is_held_up_whatever_it_claims_to_be(sta
         assert stranger.get("/readyz").status_code == 200
 
 
+def test_a_stranger_does_not_lock_out_who_is_known_at_the_same_address(start_service: Start) -> None:
+    service = start_service(address_rate_limit="3/hour")
+    with service.blocking_client() as alice, service.blocking_client("bob") as bob, httpx.Client() as stranger:
+        assert alice.get("/v1/tasks").status_code == 200
+        answers = [stranger.get(f"{service.url}/v1/tasks").status_code for _ in range(4)]
+        assert answers == [401, 401, 401, 429]
+        assert alice.get("/v1/tasks").status_code == 200
+        assert bob.get("/v1/tasks").status_code == 429, "nobody has seen this token: it is not looked at now"
+
+
 def test_a_trusted_proxy_says_who_calls(start_service: Start) -> None:
     service = start_service(address_rate_limit="3/hour", trusted_proxies="127.0.0.0/8, 10.0.0.1")
     with httpx.Client(base_url=service.url) as proxy:
