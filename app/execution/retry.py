@@ -64,7 +64,7 @@ def decide(task: Task, outcome: Outcome, now: datetime, draw: float) -> Decision
         case Stopped(reason=reason):
             return _after_failure(task, reason, stop_error(task, reason), now, draw)
         case Failed(reason=reason, error=error):
-            return _after_failure(task, reason, error, now, draw)
+            return _after_failure(task, reason, error, now, draw, outcome.retry_after_s)
         case _:
             assert_never(outcome)
 
@@ -84,10 +84,12 @@ def stop_error(task: Task, reason: Reason) -> dict[str, Any]:
     return {"kind": str(reason), "message": _STOPPED_BECAUSE[reason].format(timeout_s=task.timeout_s)}
 
 
-def _after_failure(task: Task, reason: Reason, error: dict[str, Any], now: datetime, draw: float) -> RetryAt | GiveUp:
+def _after_failure(
+    task: Task, reason: Reason, error: dict[str, Any], now: datetime, draw: float, least_s: float = 0.0
+) -> RetryAt | GiveUp:
     if reason not in RETRIED or task.attempt >= task.retry.max_attempts:
         return GiveUp(reason, error)
-    wait_s = backoff_s(task.attempt, task.retry.initial_s, task.retry.max_s, draw)
+    wait_s = max(least_s, backoff_s(task.attempt, task.retry.initial_s, task.retry.max_s, draw))
     run_at = now + timedelta(seconds=wait_s)
     if task.deadline is not None and run_at >= task.deadline:
         return GiveUp(reason, error)

@@ -13,11 +13,23 @@ from app.protocol.resources import Resources
 RunsIn = Literal["asyncio", "process", "external"]
 
 DEFAULT_TIMEOUT_S = 3600.0
+MAX_RETRY_AFTER_S = 86_400.0
 DEFAULT_RESOURCES = Resources(cpu=1, memory_mb=512)
 
 
 class PermanentError(Exception):
     """Raised by a handler to fail its task without another attempt."""
+
+
+class RetryLater(Exception):
+    """Raised by a handler whose next attempt is to begin in `after_s` seconds at the earliest, a day at most.
+
+    It counts as any other failed attempt: where it was the last one, or the deadline is before that, the task fails.
+    """
+
+    def __init__(self, message: str, after_s: float) -> None:
+        super().__init__(message)
+        self.after_s = min(max(0.0, after_s), MAX_RETRY_AFTER_S)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,16 +9,18 @@ import base64
 import json
 import re
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from app.outbound.client import Answer, OutboundClient
 from app.outbound.errors import ForbiddenTarget, NoAnswer
+from app.outbound.retry_after import retry_after_s
 from app.outbound.rules import OutboundRules, Target
 from app.protocol.resources import Resources
 from app.task_types.context import TaskContext
-from app.task_types.definition import PermanentError, task_type
+from app.task_types.definition import PermanentError, RetryLater, task_type
 
 TIMEOUT_S = 10.0
 WORTH_ANOTHER_TRY = frozenset({408, 425, 429})
@@ -98,8 +100,9 @@ async def http_request(parameters: HttpRequestParameters, context: TaskContext) 
 
     Only hosts that the operator lists in `TASK_EXECUTOR_HTTP_REQUEST_HOSTS` are called, at public addresses and over
     https unless the operator allows more. No redirect is followed. No answer within 10 s, a status from 500 on, and
-    408, 425 and 429 are worth another attempt; every other status that is not 2xx fails the task for good. A request
-    may be sent more than once: it carries the task's id as its Idempotency-Key unless it has one of its own.
+    408, 425 and 429 are worth another attempt, not before a Retry-After of the answer says (a day at most); every other
+    status that is not 2xx fails the task for good. A request may be sent more than once: it carries the task's id as
+    its Idempotency-Key unless it has one of its own.
     """
     client = _open_to(_door.rules.target_of(parameters.url))
     content, headers = _message(parameters, context.task_id)
@@ -109,7 +112,7 @@ async def http_request(parameters: HttpRequestParameters, context: TaskContext) 
         raise PermanentError(f"the url {error}") from None
     except NoAnswer as error:
         raise ConnectionError(f"the host gave {error}") from None
-    _check(answer.status)
+    _check(answer, datetime.now(UTC))
     return _result(answer)
 
 
@@ -142,11 +145,12 @@ def _message(parameters: HttpRequestParameters, task_id: str) -> tuple[bytes, li
     return content, [(name.encode(), value.encode()) for name, value in headers.items()]
 
 
-def _check(status: int) -> None:
+def _check(answer: Answer, now: datetime) -> None:
+    status = answer.status
     if 200 <= status < 300:  # noqa: PLR2004 - RFC 9110, section 15.3
         return
     if status >= 500 or status in WORTH_ANOTHER_TRY:  # noqa: PLR2004 - RFC 9110, section 15.6
-        raise ConnectionError(f"the host answered {status}")
+        raise RetryLater(f"the host answered {status}", retry_after_s(answer.header(b"retry-after"), now) or 0.0)
     raise PermanentError(f"the host answered {status}")
 
 

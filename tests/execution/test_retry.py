@@ -1,5 +1,6 @@
 """What follows an attempt: the whole table of decisions."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -88,6 +89,15 @@ def test_the_wait_has_a_ceiling() -> None:
     decision = decide(running(99, retry=RetryPolicy(max_attempts=100, initial_s=1, max_s=60)), FAILED, NOW, draw=0.999)
     assert isinstance(decision, RetryAt)
     assert timedelta(seconds=59) < decision.run_at - NOW < timedelta(seconds=60)
+
+
+def test_a_handler_may_ask_for_a_longer_wait_and_not_for_a_shorter_one() -> None:
+    for asked_s, waited_s in ((60, 60), (1, 5)):
+        decision = decide(running(1), replace(FAILED, retry_after_s=asked_s), NOW, draw=0.5)
+        assert isinstance(decision, RetryAt)
+        assert decision.run_at - NOW == timedelta(seconds=waited_s)
+    late = running(deadline=NOW + timedelta(seconds=59))
+    assert decide(late, replace(FAILED, retry_after_s=60), NOW, draw=0.5) == GiveUp(Reason.EXECUTION_ERROR, ERROR)
 
 
 @pytest.mark.parametrize(("deadline_s", "again"), [(5.0, False), (5.001, True)])

@@ -10,7 +10,7 @@ from app.outbound.client import OutboundClient
 from app.outbound.rules import OutboundRules
 from app.protocol.roles import Role
 from app.task_types import http_request as module
-from app.task_types.definition import PermanentError
+from app.task_types.definition import PermanentError, RetryLater
 from app.task_types.http_request import HttpRequestParameters, http_request, open_door
 from tests.api.caller import Callers, details, message, pointers
 from tests.support.service import Service
@@ -65,10 +65,23 @@ async def test_an_answer_that_would_be_the_same_again_is_final(sink: Sink, statu
         await call(url=sink.tell("/", answers(status, "Location: http://127.0.0.1:1/")))
 
 
-@pytest.mark.parametrize("behaviour", [answers(500), answers(503), answers(429), answers(408), answers(425), resets])
+@pytest.mark.parametrize("behaviour", [answers(500), answers(503), answers(429), answers(408), answers(425)])
 async def test_what_may_pass_is_tried_again(sink: Sink, behaviour: Behaviour) -> None:
-    with pytest.raises(ConnectionError):
+    with pytest.raises(RetryLater) as raised:
         await call(url=sink.tell("/", behaviour))
+    assert raised.value.after_s == 0
+
+
+async def test_no_answer_is_tried_again(sink: Sink) -> None:
+    with pytest.raises(ConnectionError):
+        await call(url=sink.tell("/", resets))
+
+
+@pytest.mark.parametrize(("asked", "after_s"), [("120", 120), ("9999999", 86_400), ("soon", 0)])
+async def test_the_host_says_when(sink: Sink, asked: str, after_s: float) -> None:
+    with pytest.raises(RetryLater) as raised:
+        await call(url=sink.tell("/", answers(503, f"Retry-After: {asked}")))
+    assert raised.value.after_s == after_s
 
 
 async def test_nothing_is_called_that_is_not_listed(sink: Sink) -> None:

@@ -23,11 +23,11 @@ from app.delivery.webhooks.verdict import (
     Schedule,
     decide,
     outcome_of,
-    retry_after_s,
 )
 from app.fault_points import reached
 from app.outbound.client import OutboundClient
 from app.outbound.errors import ForbiddenTarget, NoAnswer
+from app.outbound.retry_after import retry_after_s
 from app.protocol.callbacks import origin_of
 from app.protocol.history import Item
 from app.security.envelopes.errors import ContentUnavailable

@@ -1,8 +1,6 @@
 """What follows from an attempt: delivered, again later, or the end. Pure: time and chance come in as arguments."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
 from app.protocol.backoff import backoff_s
@@ -72,16 +70,3 @@ def decide(answered: Answered, failures: int, waited_s: float, schedule: Schedul
         delay_s = max(delay_s, min(answered.retry_after_s, RETRY_AFTER_MAX_S))
     gives_up = waited_s >= schedule.give_up_s and not answered.is_accepted
     return Verdict(DEAD if gives_up else ACTIVE, delay_s)
-
-
-def retry_after_s(text: bytes | None, now: datetime) -> float | None:
-    """Seconds that a Retry-After header asks for (RFC 9110, section 10.2.3); None for none or nonsense."""
-    if text is None:
-        return None
-    if text.isdigit():
-        return float(text[:9])
-    try:
-        moment = parsedate_to_datetime(text.decode("ascii"))
-    except (ValueError, UnicodeDecodeError):
-        return None
-    return max(0.0, ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now).total_seconds())

@@ -91,13 +91,15 @@ class Failed:
     """The attempt failed by itself.
 
     `error` is what the submitter is shown: {"kind": ..., "message": ...} and, for a child that died, the
-    evidence ("signal", "exit_code", "peak_memory_mb"). `permanent` forbids another attempt.
+    evidence ("signal", "exit_code", "peak_memory_mb"). `permanent` forbids another attempt,
+    `retry_after_s` is how many seconds it is to wait at least.
     """
 
     reason: Reason
     error: dict[str, Any]
     permanent: bool
     used: Usage
+    retry_after_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

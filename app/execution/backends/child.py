@@ -102,7 +102,7 @@ class Child:
             case Succeeded(result_json=text):
                 self._channel.send(encode(ended, text.encode()))
             case Failed() as failed:
-                changes = {"reason": failed.reason, "error": failed.error, "permanent": failed.permanent}
+                changes = {name: getattr(failed, name) for name in ("reason", "error", "permanent", "retry_after_s")}
                 self._channel.send(encode(ended.model_copy(update=changes)))
 
     def _answer(self, start: Start, progress: ProgressSender) -> Answer:

@@ -14,6 +14,7 @@ from pydantic_core import to_json
 
 from app.protocol.reasons import Reason
 from app.protocol.resources import Resources
+from app.task_types.definition import MAX_RETRY_AFTER_S
 
 HEADER_BYTES = 65_536
 """What the service allows a child's header; progress details and errors are capped well below."""
@@ -94,6 +95,7 @@ class Ended(_Frame):
     reason: Literal[Reason.EXECUTION_ERROR, Reason.RESULT_TOO_LARGE] = Reason.EXECUTION_ERROR
     error: dict[str, str] | None = None
     permanent: bool = False
+    retry_after_s: float = Field(default=0, ge=0, le=MAX_RETRY_AFTER_S)
     trace: str | None = None
     cpu_s: Amount
     peak_memory_mb: Amount

@@ -9,7 +9,7 @@ from pydantic_core import from_json, to_json
 
 from app.execution.backends.backend import Attempt, Failed, Succeeded
 from app.protocol.reasons import Reason
-from app.task_types.definition import PermanentError, TaskType
+from app.task_types.definition import PermanentError, RetryLater, TaskType
 
 MAX_MESSAGE_CHARACTERS = 2_000
 MAX_TRACE_CHARACTERS = 16_000
@@ -58,7 +58,9 @@ def too_large(size: int, max_bytes: int) -> Failed:
 def raised(error: BaseException) -> Failed:
     """The outcome of a handler that raised."""
     description = {"kind": type(error).__name__[:200], "message": message_of(error)}
-    return Failed(Reason.EXECUTION_ERROR, description, permanent=isinstance(error, PermanentError), used={})
+    permanent = isinstance(error, PermanentError)
+    retry_after_s = error.after_s if isinstance(error, RetryLater) else 0.0
+    return Failed(Reason.EXECUTION_ERROR, description, permanent, used={}, retry_after_s=retry_after_s)
 
 
 def message_of(error: BaseException) -> str:

@@ -22,7 +22,7 @@ def answered(attempt: Attempt, ended: Ended, body: bytes, max_bytes: int, peak_m
     error = dict(ended.error)
     if error.get("kind") == MemoryError.__name__:
         error |= _memory(attempt.allocation.memory_mb, used)
-    return Failed(ended.reason, error, ended.permanent, used)
+    return Failed(ended.reason, error, ended.permanent, used, ended.retry_after_s)
 
 
 def died(end: Exit, before: Resting | None, granted_mb: int, violation: str | None) -> Failed:

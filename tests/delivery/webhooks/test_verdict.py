@@ -1,12 +1,8 @@
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
-
 import pytest
 
-from app.delivery.webhooks.verdict import ACTIVE, DEAD, ENDED, Answered, Schedule, decide, outcome_of, retry_after_s
+from app.delivery.webhooks.verdict import ACTIVE, DEAD, ENDED, Answered, Schedule, decide, outcome_of
 
 SCHEDULE = Schedule(initial_s=5, max_s=100, give_up_s=1000)
-NOW = datetime(2026, 1, 31, 10, 0, tzinfo=UTC)
 
 
 def of(status: int, retry_after: float | None = None) -> Answered:
@@ -53,22 +49,3 @@ def test_ends() -> None:
     assert decide(of(500), 0, 1000, SCHEDULE, 0.5).state == DEAD
     assert decide(Answered("timeout"), 0, 1000, SCHEDULE, 0.5).state == DEAD
     assert decide(of(200), 0, 1000, SCHEDULE, 0.5).state == ACTIVE
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        (None, None),
-        (b"120", 120.0),
-        (b"0", 0.0),
-        (b"99999999999999999999", 999_999_999.0),
-        (format_datetime(NOW + timedelta(seconds=90), usegmt=True).encode(), 90.0),
-        (format_datetime(NOW - timedelta(seconds=90), usegmt=True).encode(), 0.0),
-        (b"soon", None),
-        (b"-5", None),
-        (b"\xff", None),
-        (b"", None),
-    ],
-)
-def test_what_a_retry_after_header_asks_for(text: bytes | None, seconds: float | None) -> None:
-    assert retry_after_s(text, NOW) == seconds

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, RootModel
 
-from app.task_types import PermanentError, TaskContext, task_type
+from app.task_types import PermanentError, RetryLater, TaskContext, task_type
 
 
 class AnyObject(RootModel[dict[str, Any]]):
@@ -90,6 +90,7 @@ def _raise(name: str) -> None:
     errors: dict[str, BaseException] = {
         "ValueError": ValueError("the \x00 value \ud800 is bad"),
         "PermanentError": PermanentError("never"),
+        "RetryLater": RetryLater("busy", 7.5),
         "SystemExit": SystemExit(3),
         "KeyboardInterrupt": KeyboardInterrupt(),
         "MemoryError": MemoryError(),

@@ -76,6 +76,11 @@ async def test_what_a_handler_raises_fails_its_attempt(
     assert isinstance(await backend.run(record(handler("echo")).attempt), Succeeded)
 
 
+async def test_a_handler_may_say_when_to_try_again(backend: Backend, handler: Find) -> None:
+    outcome = await failed(backend, record(handler("fail"), error="RetryLater"))
+    assert (outcome.error["message"], outcome.permanent, outcome.retry_after_s) == ("busy", False, 7.5)
+
+
 async def test_a_long_message_is_cut(backend: Backend, handler: Find) -> None:
     outcome = await failed(backend, record(handler("fail"), error="Huge"))
     assert outcome.error == {"kind": "ValueError", "message": "x" * 2_000}
