@@ -4,12 +4,17 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from app.protocol.roles import Role
+from app.security.issuing import issue
+from app.security.own_key import own_signing_key
+from app.settings.security import SecuritySettings
 from app.storage.database import driver_dsn
 from app.storage.embedded import running_url
 from tests.support.machine import free_port
@@ -20,6 +25,7 @@ ROOT = Path(__file__).parents[2]
 READY_WITHIN_S = 30.0
 # The service's own grace time (DRAIN_S) and some more.
 STOPPED_WITHIN_S = 40.0
+TOKEN_LIFETIME_S = 12 * 3600
 
 
 class ServiceDied(AssertionError):
@@ -131,14 +137,23 @@ class Service:
         )
 
     def token(self, subject: str = "alice", *roles: str) -> str:
-        """A token by the service's own key, as an operator gets one from the command line. Role submitter if none."""
+        """A token by the service's own key, as `task-executor token` makes it, without its start. Role submitter if none."""
         wanted = (subject, *(roles or ("submitter",)))
         if wanted not in self._tokens:
-            options = [option for role in wanted[1:] for option in ("--role", role)]
-            result = self.command("token", "--subject", subject, *options)
-            assert result.returncode == 0, f"no token: {result.stdout}{result.stderr}"
-            self._tokens[wanted] = result.stdout.strip()
+            self._tokens[wanted] = issue(
+                own_signing_key(Path(self.environment["TASK_EXECUTOR_DATA_DIR"])),
+                subject,
+                [Role(role) for role in wanted[1:]],
+                TOKEN_LIFETIME_S,
+                time.time(),
+                issuer=self._setting("jwt_issuer"),
+                audience=self._setting("jwt_audience"),
+            )
         return self._tokens[wanted]
+
+    def _setting(self, name: str) -> Any:
+        default = SecuritySettings.model_fields[name].default
+        return self.environment.get(f"TASK_EXECUTOR_{name.upper()}", default)
 
     def client(self, subject: str = "alice", *roles: str, **options: Any) -> httpx.AsyncClient:
         """An HTTP client with a token; close it or use it as a context manager."""
