@@ -108,6 +108,35 @@ def start_service(
                 print(f"--- log of {service.url}\n{service.log}")  # noqa: T201 - pytest shows it with the failure
 
 
+@pytest.fixture(scope="session")
+def shared_service(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, databases: Databases
+) -> Iterator[Callable[..., Service]]:
+    """The services that a worker starts once: `shared_service(lease_s="3")` is one and the same for these settings.
+
+    For tests with callers of their own that leave the service as they found it: a start costs more than most tests.
+    """
+    started: dict[tuple[tuple[str, str], ...], tuple[Service, str]] = {}
+
+    def find(**settings: str) -> Service:
+        key = tuple(sorted(settings.items()))
+        if key not in started:
+            url = databases.create(migrated=True)
+            started[key] = Service(tmp_path_factory.mktemp("shared"), url, settings), url
+            started[key][0].start()
+        return started[key][0]
+
+    yield find
+    for service, url in started.values():
+        service.close()
+        databases.drop(url)
+        # pytest shows it with the last failure.
+        if request.session.testsfailed:
+            lines = service.log.splitlines()
+            unusual = [line for line in lines[:-20] if '"level":"info"' not in line]
+            print(f"--- what is unusual in the log of {service.url}, and its end", *unusual, *lines[-20:], sep="\n")  # noqa: T201 - see above
+
+
 @pytest.fixture
 def service(start_service: Callable[..., Service]) -> Service:
     """A running service with its ordinary settings."""

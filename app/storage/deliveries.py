@@ -97,11 +97,13 @@ SELECT task_id, state, next_attempt_at, next_attempt_at <= clock_timestamp() AS 
     more="(c.is_last OR d.wanted_sequence > c.sequence)",
 )
 
+# A task may have ended between the claim and the look at it: its end is news like any other, and is sent first.
 _REST = """
 UPDATE deliveries AS d
-SET claimed_until = NULL, failures = 0, state = CASE WHEN $4 THEN 'delivered' ELSE 'active' END,
-    waiting_since = CASE WHEN d.wanted_sequence > $3 AND NOT $4 THEN clock_timestamp() END,
-    next_attempt_at = CASE WHEN d.wanted_sequence > $3 AND NOT $4 THEN clock_timestamp() END
+SET claimed_until = NULL, failures = 0,
+    state = CASE WHEN $4 AND d.wanted_sequence <= $3 THEN 'delivered' ELSE 'active' END,
+    waiting_since = CASE WHEN d.wanted_sequence > $3 THEN clock_timestamp() END,
+    next_attempt_at = CASE WHEN d.wanted_sequence > $3 THEN clock_timestamp() END
 WHERE d.task_id = $1 AND d.claim = $2 AND d.claimed_until IS NOT NULL"""
 
 _RETURN = """

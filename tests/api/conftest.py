@@ -1,38 +1,21 @@
 """One service for all tests of the wire that a worker runs; each test has callers of its own."""
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
 
 from app.protocol.roles import Role
 from tests.api.caller import Caller, Callers, sleeping
-from tests.support.postgres import Databases
 from tests.support.service import Service
 
 CAPACITY = '{"cpu": 4, "memory_mb": 4096, "gpu": 0, "custom": {"licence": 1}}'
 
 
 @pytest.fixture(scope="session")
-def wire(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, databases: Databases
-) -> Iterator[Service]:
+def wire(shared_service: Callable[..., Service]) -> Service:
     """A running service with one licence to hold."""
-    url = databases.create(migrated=True)
-    folder: Path = tmp_path_factory.mktemp("wire")
-    service = Service(folder, url, {"capacity": CAPACITY, "cancel_grace_s": "0.2", "drain_s": "1"})
-    try:
-        service.start()
-        yield service
-    finally:
-        service.close()
-        databases.drop(url)
-        # pytest shows it with the last failure.
-        if request.session.testsfailed:
-            lines = service.log.splitlines()
-            unusual = [line for line in lines[:-20] if '"level":"info"' not in line]
-            print("--- what is unusual in the log, and its end", *unusual, *lines[-20:], sep="\n")  # noqa: T201 - see above
+    return shared_service(capacity=CAPACITY, cancel_grace_s="0.2", drain_s="1")
 
 
 @pytest.fixture

@@ -27,33 +27,44 @@ def operations(service: Service) -> int:
     return sum(len(methods) for methods in paths.values())
 
 
-@pytest.fixture
-def own_service(start_service: Callable[..., Service]) -> Service:
-    """Not the one that other tests share: an admin pauses kinds of task and revokes tokens."""
-    return start_service(capacity='{"cpu": 4, "memory_mb": 4096, "gpu": 0}', cancel_grace_s="0.2", drain_s="1")
+SETTINGS = {"capacity": '{"cpu": 4, "memory_mb": 4096, "gpu": 0}', "cancel_grace_s": "0.2", "drain_s": "1"}
 
 
 @pytest.mark.parametrize(
     ("role", "phases", "examples"),
     [
-        (Role.SUBMITTER, "examples,coverage,fuzzing", 10),
-        (Role.ADMIN, "examples,fuzzing", 5),
-        (Role.EXECUTOR, "examples,fuzzing", 5),
-        (None, "examples,fuzzing", 2),
+        (Role.SUBMITTER, "examples,coverage,fuzzing", 3),
+        (Role.EXECUTOR, "examples,fuzzing", 2),
+        (None, "examples,fuzzing", 1),
+        pytest.param(Role.SUBMITTER, "examples,coverage,fuzzing", 50, marks=pytest.mark.chaos),
+        pytest.param(Role.EXECUTOR, "examples,fuzzing", 50, marks=pytest.mark.chaos),
     ],
 )
 def test_every_answer_is_as_documented_and_none_is_a_server_error(
-    own_service: Service, tmp_path: Path, role: Role | None, phases: str, examples: int
+    shared_service: Callable[..., Service], tmp_path: Path, role: Role | None, phases: str, examples: int
 ) -> None:
+    check_all(shared_service(**SETTINGS), tmp_path, role, phases, examples)
+
+
+@pytest.mark.parametrize("examples", [2, pytest.param(50, marks=pytest.mark.chaos)])
+def test_the_same_for_an_admin(start_service: Callable[..., Service], tmp_path: Path, examples: int) -> None:
+    """At a service of his own: an admin pauses kinds of task and revokes tokens."""
+    check_all(start_service(**SETTINGS), tmp_path, Role.ADMIN, "examples,fuzzing", examples)
+
+
+def check_all(service: Service, tmp_path: Path, role: Role | None, phases: str, examples: int) -> None:
+    """Every operation, called by who has this role."""
     shutil.copy(CONFIGURATION, tmp_path / "schemathesis.toml")
-    token = "none" if role is None else own_service.token("caller", role)
+    token = "none" if role is None else service.token("caller", role)
     command = [
-        *(sys.executable, "-c", PROGRAM, "run", f"{own_service.url}/openapi.json"),
+        *(sys.executable, "-c", PROGRAM, "run", f"{service.url}/openapi.json"),
         *("--header", f"Authorization: Bearer {token}"),
         *("--phases", phases, "--max-examples", str(examples), "--seed", "1"),
         *("--continue-on-failure", "--no-color"),
     ]
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=110, check=False)
+    result = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=110 if examples < 10 else 1800, check=False
+    )
     shown = "\n".join(line[:300] for line in result.stdout.splitlines())
     assert result.returncode == 0, shown[-20_000:] + result.stderr
-    assert f"Tested: {operations(own_service)}" in result.stdout
+    assert f"Tested: {operations(service)}" in result.stdout

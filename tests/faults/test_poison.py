@@ -54,6 +54,7 @@ async def test_poison_of_every_kind(start_service: Callable[..., Service], datab
     service = start_service(
         task_types="tests.execution.backends.poison,tests.faults.bad_kinds",
         capacity='{"cpu": 0.6, "memory_mb": 4000}',
+        warm_processes="2",
         backoff_initial_s="0.05",
         backoff_max_s="0.1",
         rate_limit="off",

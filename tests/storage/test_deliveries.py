@@ -212,6 +212,20 @@ async def test_a_delivery_rests_until_there_is_news_and_news_during_the_look_are
     assert await store.sql.fetchval("SELECT state FROM deliveries") == "delivered"
 
 
+async def test_an_end_during_the_look_is_sent_before_the_delivery_is_over(store: Store, deliveries: Deliveries) -> None:
+    task = started(called(events=("TaskCompleted",)))
+    await store.put(task)
+    claimed = await claim_one(deliveries, task)
+    assert await deliveries.next_message(claimed) is None
+    task.complete(datetime.now(UTC), "null", {})
+    await store.put(task)
+    await deliveries.rest(claimed, over=True)
+    claimed = await claim_one(deliveries, task)
+    item = await deliveries.next_message(claimed)
+    assert item is not None
+    assert item.name == "TaskCompleted"
+
+
 async def test_a_long_line_does_not_hide_the_others(store: Store, deliveries: Deliveries) -> None:
     long = [called() for _ in range(30)]
     short = [called("https://b.example"), called("https://c.example")]

@@ -137,7 +137,7 @@ class Service:
         )
 
     def token(self, subject: str = "alice", *roles: str) -> str:
-        """A token by the service's own key, as `task-executor token` makes it, without its start. Role submitter if none."""
+        """A token by the service's own key, as `task-executor token` makes it. Role submitter if none."""
         wanted = (subject, *(roles or ("submitter",)))
         if wanted not in self._tokens:
             self._tokens[wanted] = issue(
@@ -172,7 +172,8 @@ def _environment(folder: Path, database_url: str | None, settings: Mapping[str, 
     """A clean environment: what a developer has set for their own service must not reach a test's."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH") if name in os.environ}
     database = {} if database_url is None else {"DATABASE_URL": database_url}
-    ours = {"data_dir": str(folder / "data"), "host": "127.0.0.1", **settings}
+    # Warm children cost a second of processor time a start, and most tests run nothing in one.
+    ours = {"data_dir": str(folder / "data"), "host": "127.0.0.1", "warm_processes": "0", **settings}
     return {
         **kept,
         **database,

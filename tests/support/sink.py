@@ -158,9 +158,9 @@ async def _read(reader: asyncio.StreamReader) -> Received:
 class SinkThread:
     """A sink in a thread of its own, for tests without a loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1") -> None:
         self._thread = LoopThread()
-        self.sink = self._thread.run(Sink().start())
+        self.sink = self._thread.run(Sink(host=host).start())
 
     def close(self) -> None:
         """Ends it."""

@@ -276,8 +276,7 @@ def test_what_is_no_callback(alice: Caller, sink: Sink) -> None:
     assert sink.at("/hook") == []
 
 
-def test_who_may_look_and_send_again(start_quick: Callable[..., Service], sink: Sink) -> None:
-    callers = Callers(start_quick())
+def test_who_may_look_and_send_again(callers: Callers, sink: Sink) -> None:
     alice, bob, admin = callers.make(Role.SUBMITTER), callers.make(Role.SUBMITTER), callers.make(Role.ADMIN)
     task_id = alice.submit(message(callback={"url": sink.tell("/hook", answers(200))}))
     delivery(alice, task_id, "delivered")
@@ -293,7 +292,6 @@ def test_who_may_look_and_send_again(start_quick: Callable[..., Service], sink: 
     secret = alice.http.post("/v1/webhook-secrets").json()
     assert bob.http.delete(f"/v1/webhook-secrets/{secret['secret_id']}").status_code == 404
     assert bob.http.get("/v1/webhook-secrets").json()["items"] == []
-    callers.close()
 
 
 def assert_problem(response: httpx.Response, status: int, kind: str) -> None:
