@@ -289,14 +289,5 @@ def _claimed(row: Any) -> Claimed:
 
 
 def _item(row: Any) -> Item:
-    return Item(
-        row["sequence"],
-        MessageName(row["name"]),
-        Party(row["sender"]),
-        Party(row["recipient"]),
-        row["recorded_at"],
-        State(row["status"]),
-        row["message"],
-        row["previous_hash"],
-        row["hash"],
-    )
+    sequence, name, sender, recipient, recorded_at, status, *rest = row
+    return Item(sequence, MessageName(name), Party(sender), Party(recipient), recorded_at, State(status), *rest)
