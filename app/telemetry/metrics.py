@@ -25,6 +25,7 @@ from prometheus_client import (
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from app.protocol.reasons import Reason
 from app.telemetry.error_ratio import ErrorRatio
 from app.telemetry.http_metrics import HttpMetrics
 
@@ -78,6 +79,7 @@ class Metrics:
         self._submissions_of = cache(self._submissions.labels)
         self._finished_of = cache(self._finished.labels)
         self._execution_time_of = cache(self._execution_time.labels)
+        self._begin_at_zero()
         Info(f"{PREFIX}_build", "The version that runs.", registry=self.registry).info({"version": version})
         self.registry.register(_Observed(self._observers, self._errors))
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
@@ -153,6 +155,18 @@ class Metrics:
             "Changes refused because the task's version no longer matched (lease lost, or overtaken).",
             registry=self.registry,
         )
+
+    def _begin_at_zero(self) -> None:
+        """What an alert waits for is there from the start.
+
+        To Prometheus, a counter that appears with its first event has not grown: the alert would miss that one.
+        """
+        self._finished_of("Completed", "")
+        for reason in Reason:
+            self._finished_of("Rejected" if reason is Reason.VALIDATION_FAILED else "Failed", str(reason))
+        for outcome in ("succeeded", "failed", "stopped", "nothing"):
+            self._discarded.labels(outcome)
+        self._webhooks.labels("unsigned")
 
     def submission(self, outcome: str, kind: str = "") -> None:
         """One task message, which is kept as a task: "accepted" or "rejected".

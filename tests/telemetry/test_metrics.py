@@ -69,6 +69,13 @@ def test_the_other_counters_and_histograms(metrics: Metrics) -> None:
     assert value(metrics, "queue_time_seconds_count") == 1
 
 
+def test_what_alerts_wait_for_is_there_before_it_happens(metrics: Metrics) -> None:
+    assert value(metrics, "tasks_finished_total", state="Completed", reason="") == 0
+    assert value(metrics, "tasks_finished_total", state="Failed", reason="executor_lost") == 0
+    assert value(metrics, "outcomes_discarded_total", outcome="nothing") == 0
+    assert value(metrics, "webhook_seconds_count", outcome="unsigned") == 0
+
+
 def test_gauges_are_read_at_each_scrape(metrics: Metrics) -> None:
     ages = iter([1.5, 2.5])
     metrics.observe_with(lambda: Observation(queue_age_seconds=next(ages)))
