@@ -16,10 +16,10 @@ import typer
 from rich.table import Table
 
 from app.bootstrap.security import Security
-from app.cli.credentials import uses_own_key
 from app.cli.failures import CommandFailed, ExitCode
-from app.cli.output import cell, out
+from app.cli.own_token import uses_own_key
 from app.cli.startup import listen, sentence
+from app.cli.tables import cell, out
 from app.protocol.resources import to_wire
 from app.resources.discovery import CapacityError, configured, discover
 from app.security.errors import KeyConfigurationError

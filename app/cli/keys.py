@@ -8,10 +8,11 @@ import typer
 from rich.table import Table
 
 from app.bootstrap.security import encryption_keys_dir
-from app.cli.credentials import uses_own_key
 from app.cli.durations import spell_span
 from app.cli.failures import CommandFailed, Usage
-from app.cli.output import cell, out, say, tell
+from app.cli.output import say, tell
+from app.cli.own_token import uses_own_key
+from app.cli.tables import cell, out
 from app.security.envelopes.key_ring import KeyRing, RingKey
 from app.security.errors import KeyConfigurationError
 from app.security.rotation import rotate_signing_key

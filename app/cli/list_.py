@@ -9,8 +9,9 @@ from rich.table import Table
 from app.cli.credentials import connect
 from app.cli.failures import Refused, Usage
 from app.cli.options import DEFAULT_URL, JsonOption, PrivateKeyOption, TokenOption, UrlOption
-from app.cli.output import cell, out, print_raw, tell
+from app.cli.output import print_raw, tell
 from app.cli.service import Service
+from app.cli.tables import cell, out
 from app.cli.task_view import headline, view_of
 from app.protocol.states import State
 

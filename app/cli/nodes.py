@@ -8,7 +8,8 @@ from rich.table import Table
 
 from app.cli.credentials import connect
 from app.cli.options import DEFAULT_URL, JsonOption, TokenOption, UrlOption
-from app.cli.output import cell, out, print_raw, say
+from app.cli.output import print_raw, say
+from app.cli.tables import cell, out
 from app.protocol.roles import Role
 
 nodes = typer.Typer(help="Nodes: who serves, and who shall take no more tasks. For admins.", no_args_is_help=True)

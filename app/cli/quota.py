@@ -11,7 +11,8 @@ from rich.text import Text
 from app.cli.credentials import connect
 from app.cli.failures import Usage
 from app.cli.options import DEFAULT_URL, JsonOption, TokenOption, UrlOption
-from app.cli.output import cell, grid, out, print_raw, say
+from app.cli.output import print_raw, say
+from app.cli.tables import cell, grid, out
 from app.protocol.roles import Role
 
 PATH = "/v1/admin/quotas"

@@ -9,8 +9,9 @@ from rich.table import Table
 
 from app.cli.credentials import connect
 from app.cli.options import DEFAULT_URL, JsonOption, TokenOption, UrlOption
-from app.cli.output import cell, out, print_raw, say
+from app.cli.output import print_raw, say
 from app.cli.revoke import PATH
+from app.cli.tables import cell, out
 from app.protocol.roles import Role
 
 revocations = typer.Typer(help="What is revoked, and taking it back (for admins).", no_args_is_help=True)

@@ -71,7 +71,8 @@ def _stop_on_signals() -> None:
 
 def _run(settings: Settings, server_socket: socket.socket) -> None:
     """Serves on the socket until a signal comes. Raises CommandFailed where the service cannot start."""
-    # Loaded here: the program's help lists this command without the framework.
+    gc.disable()
+    # Loaded here: this command's help does without the framework.
     from app.main import create_app  # noqa: PLC0415 - see above
 
     try:
@@ -124,8 +125,9 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            # What was loaded and built will never be garbage: it is spared the collector.
+            # What was loaded and built will never be garbage: the collector is spared it, for good.
             gc.freeze()
+            gc.enable()
             self._tell_started()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

@@ -10,7 +10,8 @@ from pydantic_settings import BaseSettings
 from rich.table import Table
 
 from app.cli.failures import CommandFailed
-from app.cli.output import cell, out, say
+from app.cli.output import say
+from app.cli.tables import cell, out
 from app.settings import SECTIONS, Settings, SettingsError, variable_of
 
 DEFAULT_PATH = Path("docs/configuration.md")

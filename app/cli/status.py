@@ -6,8 +6,9 @@ import typer
 
 from app.cli.credentials import connect
 from app.cli.options import DEFAULT_URL, JsonOption, PrivateKeyOption, TaskIdArgument, TokenOption, UrlOption
-from app.cli.output import out, print_raw
+from app.cli.output import print_raw
 from app.cli.service import task_path
+from app.cli.tables import out
 from app.cli.task_view import TaskView, describe, view
 
 

@@ -10,10 +10,10 @@ from rich.text import Text
 
 from app.cli.durations import spell_span
 from app.cli.failures import ExitCode, Refused
-from app.cli.output import cell, grid
+from app.cli.tables import cell, grid
 from app.protocol.states import State
 from app.protocol.times import parse_time
-from app.telemetry.rendering import printable
+from app.telemetry.printable import printable
 
 STYLES = {State.COMPLETED: "green", State.FAILED: "red", State.REJECTED: "red", State.EXECUTING: "cyan"}
 

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from app.cli.credentials import user_name, uses_own_key
 from app.cli.durations import parse_span
 from app.cli.failures import CommandFailed, Usage
 from app.cli.output import print_raw
+from app.cli.own_token import user_name, uses_own_key
 from app.protocol.roles import Role
 from app.security.envelopes.errors import UnusableAnswerKey
 from app.security.envelopes.recipients import recipient_of_file

@@ -11,11 +11,12 @@ from app.cli.credentials import connect
 from app.cli.failures import CommandFailed, ExitCode, Unreachable
 from app.cli.following import follow
 from app.cli.options import DEFAULT_URL, JsonOption, PrivateKeyOption, TaskIdArgument, TokenOption, UrlOption
-from app.cli.output import err, print_raw, tell
+from app.cli.output import print_raw, tell
 from app.cli.service import Service
 from app.cli.status import show
+from app.cli.tables import err
 from app.cli.task_view import TaskView, headline, waiting
-from app.telemetry.rendering import printable
+from app.telemetry.printable import printable
 
 DETAILS_WIDTH = 60
 

@@ -8,8 +8,9 @@ from rich.table import Table
 
 from app.cli.credentials import connect
 from app.cli.options import DEFAULT_URL, JsonOption, TaskIdArgument, TokenOption, UrlOption
-from app.cli.output import cell, out, print_raw, say
+from app.cli.output import print_raw, say
 from app.cli.service import task_path
+from app.cli.tables import cell, out
 from app.protocol.roles import Role
 
 webhooks = typer.Typer(help="Webhooks: what arrived, sending it again, the secret that signs.", no_args_is_help=True)

@@ -11,15 +11,15 @@ from typing import Any
 import orjson
 import structlog
 
+from app.telemetry.printable import printable
+
 REDACTED = "[redacted]"
-LAST_OF_LATIN_1 = 0xFF
 
 _TOKEN = re.compile(rb"\beyJ[\w-]{8,}\.[\w-]*\.[\w-]*(?:\.[\w-]*\.[\w-]*)?")
 _BEARER = re.compile(rb"(?i)\b(bearer) +[\w.~+/=-]{8,}")
 _URL_PASSWORD = re.compile(rb"(://[^\s:/@\"'\\]*:)[^\s/@\"'\\]+@")
 # JSON leaves these as they are, but terminals obey DEL and C1, and some readers of logs split lines at U+2028.
 _UNSAFE_IN_JSON = re.compile("[\x7f-\x9f\u2028\u2029]")
-_UNSAFE_IN_TEXT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def json_line(event: dict[str, Any]) -> bytes:
@@ -51,13 +51,6 @@ class ConsoleLine:
         return printable(value, lines=name in ("exception", "stack"))
 
 
-def printable(text: str, *, lines: bool = False) -> str:
-    """The text with every character escaped that a terminal would obey; `lines` lets line feeds stand."""
-    if not lines:
-        text = text.replace("\n", "\\n")
-    return _UNSAFE_IN_TEXT.sub(_text_escape, text)
-
-
 def redact(line: bytes) -> bytes:
     """The line with "[redacted]" in place of bearer tokens, compact JWTs and JWEs, and passwords in URLs."""
     # Looking for the marks costs less than a microsecond; the expressions alone would cost several.
@@ -72,8 +65,3 @@ def redact(line: bytes) -> bytes:
 
 def _json_escape(match: re.Match[str]) -> str:
     return f"\\u{ord(match[0]):04x}"
-
-
-def _text_escape(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    return f"\\x{code:02x}" if code <= LAST_OF_LATIN_1 else f"\\u{code:04x}"

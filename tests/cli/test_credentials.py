@@ -1,14 +1,13 @@
 """Who a command speaks as."""
 
-import getpass
-import os
 import time
 from pathlib import Path
 
 import pytest
 
 from app.cli import credentials
-from app.cli.credentials import connect, user_name
+from app.cli.credentials import connect
+from app.cli.own_token import user_name
 from app.security.own_key import FILE_NAME, own_signing_key
 from app.security.tokens import token_verifier
 from tests.cli.scripted import Answer, ScriptedService
@@ -73,12 +72,3 @@ def test_another_machine_gets_no_token_of_ours(
     own_signing_key(data_dir)
     monkeypatch.setattr(credentials, "is_local", lambda url: url != scripted.url)
     assert sent_token(scripted) is None
-
-
-def test_an_account_without_a_name_has_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_name() -> str:
-        raise KeyError("getpwuid(): uid not found: 4711")
-
-    monkeypatch.setattr(getpass, "getuser", no_name)
-    monkeypatch.setattr(os, "getuid", lambda: 4711)
-    assert user_name() == "uid-4711"

@@ -1,6 +1,7 @@
 """The program as a whole: help, wrong words, and how it ends."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.cli.failures import ExitCode
-from app.cli.program import COMMANDS
+from app.cli.program import COMMANDS, SENTENCES, loaded
 from tests.cli.conftest import Run
 from tests.cli.scripted import Answer, ScriptedService
 from tests.support.machine import free_port
@@ -57,15 +58,54 @@ def test_the_module_is_the_same_program() -> None:
     assert "task-executor status" in ended.stdout
 
 
-def test_client_commands_start_without_the_services_machinery() -> None:
-    program = (
-        "import sys\n"
-        "import app.cli.program as program\n"
-        "program.program(['status', 'submit', 'watch', 'list', 'cancel'])\n"
-        "print(*sorted({'fastapi', 'sqlalchemy', 'duckdb', 'cryptography', 'uvicorn'} & sys.modules.keys()))\n"
-    )
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert ended.stdout.split() == []
+LOADED = """
+import sys
+from app.cli import main
+try:
+    main(sys.argv[1:])
+finally:
+    print(*{name.partition(".")[0] for name in sys.modules}, file=sys.stderr)
+"""
+SERVICE = {"alembic", "asyncpg", "duckdb", "fastapi", "jinja2", "sqlalchemy", "structlog", "uvicorn", "uvloop"}
+CLIENT = {"httpx", "rich"}
+KEYS = {"cryptography", "jose", "pydantic_settings"}
+
+
+@pytest.mark.parametrize(
+    ("words", "without"),
+    [
+        ("--help", SERVICE | KEYS | {"httpx", "pydantic"}),
+        ("token", SERVICE | CLIENT),
+        ("status --help", SERVICE | KEYS),
+        ("status a --token given", SERVICE | KEYS),
+        ("submit --type echo --token given", SERVICE | KEYS),
+        ("serve --help", {"alembic", "duckdb", "fastapi", "httpx"}),
+    ],
+)
+def test_a_command_loads_what_it_needs_and_no_more(scripted: ScriptedService, words: str, without: set[str]) -> None:
+    """Loading is what a short command spends its time with: each of these costs tens of milliseconds or hundreds."""
+    scripted.answer(Answer(404, {"title": "Not found", "status": 404}))
+    ended = subprocess.run([sys.executable, "-c", LOADED, *words.split()], capture_output=True, text=True, check=False)
+    loaded = set(ended.stderr.splitlines()[-1].split())
+    assert "typer" in loaded
+    assert not loaded & without
+
+
+def test_the_list_of_commands_says_what_they_say_of_themselves() -> None:
+    assert list(SENTENCES) == list(COMMANDS)
+    for name, sentence in SENTENCES.items():
+        said = loaded(name).help
+        assert said is not None
+        assert " ".join(said.split("\n\n")[0].split()) == sentence
+
+
+def test_a_shell_completes_a_commands_own_options() -> None:
+    words = {"_TASK_EXECUTOR_COMPLETE": "complete_bash", "COMP_WORDS": "task-executor cancel --j", "COMP_CWORD": "2"}
+    ended = subprocess.run(
+        [Path(sys.executable).parent / "task-executor"],
+        env=os.environ | words, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "--json" in ended.stdout.split()
 
 
 def test_the_documentation_lists_every_command_and_exit_code() -> None:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from app.telemetry.rendering import ConsoleLine, json_line, printable, redact
+from app.telemetry.rendering import ConsoleLine, json_line, redact
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJlLW9mLWFsaWNl"
 JWE = "eyJhbGciOiJSU0EifQ.a2V5LWtleQ.aXYtaXY.Y2lwaGVy.dGFnLXRhZw"
@@ -58,9 +58,3 @@ def test_secrets_are_redacted(text: str, secret: str) -> None:
 @pytest.mark.parametrize("text", ["https://example.org/a?b=c@d", "the bearer of news", "eyJ is a prefix", "a:b@c"])
 def test_what_is_no_secret_is_left_alone(text: str) -> None:
     assert redact(json_line({"event": text})) == json_line({"event": text})
-
-
-def test_printable_keeps_line_feeds_only_where_asked() -> None:
-    assert printable("a\nb\tc\x07") == "a\\nb\tc\\x07"
-    assert printable("a\nb", lines=True) == "a\nb"
-    assert printable("Zürich 東京") == "Zürich 東京"
