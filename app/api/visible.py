@@ -2,11 +2,11 @@
 
 import json
 import re
-import time
 from contextlib import suppress
 
 from app.api.problems import NOT_FOUND, security_logger
 from app.api.service import Service
+from app.clock import clock
 from app.execution.outside import owner_of
 from app.protocol.roles import Permission, Principal
 from app.protocol.states import QUEUED
@@ -47,7 +47,7 @@ def why_it_waits(service: Service, task: Task) -> str | None:
         return '{"reason":"paused"}'
     if (held_back := service.gate.explain(task)) is not None:
         return held_back
-    explained = service.manager.waiting(task.task_id, time.time())
+    explained = service.manager.waiting(task.task_id, clock.seconds())
     if explained is not None:
         return json.dumps(explained, separators=(",", ":"))
     return task.waiting_json or JUST_QUEUED
@@ -62,6 +62,6 @@ async def why_it_waits_anywhere(service: Service, task: Task) -> str | None:
     if waiting != JUST_QUEUED or task.type in service.outside.types:
         return waiting
     with suppress(StorageUnavailable):
-        if (explained := await service.elsewhere.explain(task, time.time())) is not None:
+        if (explained := await service.elsewhere.explain(task, clock.seconds())) is not None:
             return json.dumps(explained, separators=(",", ":"))
     return waiting

@@ -1,10 +1,10 @@
 """The execution of a service: what runs tasks here, and what keeps the leases honest."""
 
-import time
 from contextlib import AsyncExitStack
 
 from app.bootstrap.security import Security
 from app.bootstrap.storage import Storage
+from app.clock import clock
 from app.execution.backends.asyncio_ import AsyncioBackend
 from app.execution.backends.backend import Backend
 from app.execution.backends.process import ProcessBackend
@@ -47,7 +47,7 @@ class Execution:
         self.elsewhere = Elsewhere(storage.nodes, storage.ahead, self.manager, storage.node_id)
         recorder = Recorder(storage.journal)
         self.gate = StartGate(storage.quotas)
-        self.dispatcher = Dispatcher(storage.leases, self.manager, registry, recorder, self.gate, clock=time.time)
+        self.dispatcher = Dispatcher(storage.leases, self.manager, registry, recorder, self.gate, clock=clock.seconds)
         self.gate.opened = self.dispatcher.look
         self._backends = _backends(settings, registry)
         self.runner = Runner(
@@ -74,7 +74,7 @@ class Execution:
         self.heartbeat = Heartbeat(storage.leases, self.dispatcher)
         self.rescuer = Rescuer(storage.leases, storage.journal, self.dispatcher, rescued=metrics.lease_rescue)
         self.timeouts = AllocationTimeouts(
-            self.dispatcher, self.manager, recorder, _allocation_rules(settings.execution), clock=time.time
+            self.dispatcher, self.manager, recorder, _allocation_rules(settings.execution), clock=clock.seconds
         )
 
     async def start_backends(self, stack: AsyncExitStack) -> None:

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing
-from datetime import UTC, datetime
 
 from app import fault_points
 from app.api.policies import Open
@@ -16,6 +15,7 @@ from app.bootstrap.outbound import outbound_client
 from app.bootstrap.security import Security, sealer_of
 from app.bootstrap.storage import Storage, open_database
 from app.bootstrap.submission import Submission
+from app.clock import utc_now
 from app.execution.cancellation import Cancellation
 from app.execution.draining import drain
 from app.execution.holding import queue_age_s
@@ -201,7 +201,7 @@ class Runtime:
     def _observe(self) -> Observation:
         manager = self._execution.manager
         return Observation(
-            queue_age_seconds=queue_age_s(self._execution.dispatcher.holdings.values(), datetime.now(UTC)),
+            queue_age_seconds=queue_age_s(self._execution.dispatcher.holdings.values(), utc_now()),
             database_connections=self._storage.database.connections(),
             waiting={"resources": manager.waiting_count},
             running=manager.running_count,

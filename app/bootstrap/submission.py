@@ -1,10 +1,9 @@
 """The submission of a service: messages in plain, encrypted ones, and retries of what failed."""
 
-import time
-
 from app.bootstrap.execution import Execution
 from app.bootstrap.security import Security
 from app.bootstrap.storage import Storage
+from app.clock import clock
 from app.protocol.messages import RetryPolicy
 from app.resources.request import request_of
 from app.settings import ExecutionSettings
@@ -37,7 +36,7 @@ class Submission:
             outlook=Outlook(
                 capacities=dispatcher.capacities,
                 starts_at_once=dispatcher.starts_at_once,
-                expected_end=lambda task: manager.soonest_end(request_of(task), time.time()),
+                expected_end=lambda task: manager.soonest_end(request_of(task), clock.seconds()),
             ),
             retry=RetryPolicy(initial_s=settings.backoff_initial_s, max_s=settings.backoff_max_s),
             callbacks=callbacks,

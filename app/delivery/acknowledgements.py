@@ -7,9 +7,9 @@ the word is left in the task's row, which is as durable, and that node records i
 
 import logging
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from typing import NamedTuple
 
+from app.clock import utc_now
 from app.fault_points import reached
 from app.protocol.history import MessageName
 from app.protocol.task import Task
@@ -101,5 +101,5 @@ class Acknowledgements:
         return sequence
 
     async def _record(self, task: Task, sequence: int) -> None:
-        task.acknowledge(datetime.now(UTC), sequence)
+        task.acknowledge(utc_now(), sequence)
         await self._journal.commit(task.change())

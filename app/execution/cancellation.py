@@ -1,8 +1,8 @@
 """Cancelling a task wherever it is: held here, held by another node, or waiting in the database."""
 
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
 
+from app.clock import utc_now
 from app.execution.dispatcher import Dispatcher
 from app.execution.retry import stop_error
 from app.fault_points import reached
@@ -67,7 +67,7 @@ class Cancellation:
             await self._leases.want_cancel(task.task_id, by)
             self._tell([task.task_id])
         else:
-            now = datetime.now(UTC)
+            now = utc_now()
             task.request_cancel(now, by)
             task.fail(now, Reason.CANCELLED, stop_error(task, Reason.CANCELLED))
             await self._journal.commit(task.change())

@@ -7,8 +7,9 @@ wait (app/resources/ring.py).
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
+from app.clock import utc_now
 from app.protocol.task import Task
 from app.resources.capacities import Capacities
 from app.resources.claims import Claims, Terms
@@ -127,7 +128,7 @@ class Claimer:
 
     def look_at(self, moment: datetime) -> None:
         """Something will be due then."""
-        delay_s = max(0.0, (moment - datetime.now(UTC)).total_seconds())
+        delay_s = max(0.0, (moment - utc_now()).total_seconds())
         asyncio.get_running_loop().call_later(delay_s, self.announce)
 
     def room(self) -> None:

@@ -8,6 +8,7 @@ import logging
 from datetime import UTC, datetime
 from typing import Any
 
+from app.clock import utc_now
 from app.execution.dispatcher import Dispatcher
 from app.execution.holding import Holding, Recorder
 from app.protocol.task import Task
@@ -39,7 +40,7 @@ class DeadlineWatch:
 
     async def look(self) -> None:
         """One look at both. Raises StorageUnavailable."""
-        now = datetime.now(UTC)
+        now = utc_now()
         for holding in self._due_first():
             end = self._manager.expected_end(holding.task.task_id, now.timestamp())
             deadline = holding.task.deadline

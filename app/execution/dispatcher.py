@@ -8,9 +8,10 @@ this node holds is in `holdings`, and nowhere else.
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
+from app.clock import utc_now
 from app.execution import wishes
 from app.execution.claimer import PENDING_LIMIT, Claimer
 from app.execution.holding import Holding, Recorder, parameters_of
@@ -125,7 +126,7 @@ class Dispatcher:
         """The start becomes durable with the submission itself, which spares a commit: a third of a task's life."""
         self._manager.request(request_of(task))
         (grant,) = self._manager.decide(self._clock())
-        now = datetime.now(UTC)
+        now = utc_now()
         task.allocate(now, self.node_id)
         task.start(now)
         self._started[task.task_id] = grant

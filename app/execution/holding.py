@@ -4,9 +4,10 @@ import asyncio
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
+from app.clock import utc_now
 from app.execution.backends.backend import StopSignal
 from app.protocol.reasons import Reason
 from app.protocol.task import Task
@@ -59,7 +60,7 @@ class Recorder:
         async with holding.turn:
             if holding.lost:
                 raise Conflict
-            now = datetime.now(UTC)
+            now = utc_now()
             for step in steps:
                 step(holding.task, now)
             try:

@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
+from app.clock import utc_now
 from app.execution.backends.backend import Failed, Outcome, Stopped, Succeeded, Usage
 from app.execution.holding import Step, parameters_of
 from app.execution.retry import stop_error
@@ -133,7 +134,7 @@ class OutsideExecutors:
         extended = await self._leases.extend(owner_of(executor), task.task_id)
         if extended is None:
             raise LeaseLost
-        now = datetime.now(UTC)
+        now = utc_now()
         left_s, reason = time_limit(task, extended.started_at)
         stop_at = extended.started_at + timedelta(seconds=left_s)
         if now >= stop_at:
@@ -195,7 +196,7 @@ class OutsideExecutors:
 
     async def _begin(self, owner: str, claimed: Claimed) -> Execution | None:
         """Resources, then the start, in one change. None where it was cancelled, or has gone to another, meanwhile."""
-        task, now = claimed.task, datetime.now(UTC)
+        task, now = claimed.task, utc_now()
         if task.state is State.WAITING:
             task.request_resources(now)
         if claimed.cancelled_by is not None:
@@ -231,7 +232,7 @@ class OutsideExecutors:
         """Records the wish once; ends the attempt where the executor has not, after the grace time."""
         task = await self._record(executor, execution_id, lambda task, now: task.request_cancel(now, by))
         assert task.cancel_requested_at is not None, "it has just been recorded"
-        if datetime.now(UTC) < task.cancel_requested_at + self._grace:
+        if utc_now() < task.cancel_requested_at + self._grace:
             return Beat(Reason.CANCELLED, self._leases.lease_s, stop_at)
         await self._end(executor, execution_id, Stopped(Reason.CANCELLED, {}))
         return Beat(Reason.CANCELLED, 0.0, stop_at)
@@ -246,7 +247,7 @@ class OutsideExecutors:
         """One step of an execution; looks again where another change of the task came first."""
         while True:
             task = await self._held(executor, execution_id)
-            step(task, datetime.now(UTC))
+            step(task, utc_now())
             try:
                 await self._journal.commit(task.change())
             except Conflict:

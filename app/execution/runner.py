@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, assert_never
 
+from app.clock import utc_now
 from app.execution.backends.backend import Attempt, Backend, Outcome, Usage
 from app.execution.holding import Holding, Recorder, Step
 from app.execution.progress import ProgressPump
@@ -123,7 +124,7 @@ class Runner:
     async def _attempt(self, holding: Holding, grant: Grant, parameters: dict[str, Any], pump: ProgressPump) -> Outcome:
         task, kind = holding.task, holding.kind
         begin = asyncio.get_running_loop().time()
-        limit_s, limit_reason = time_limit(task, datetime.now(UTC))
+        limit_s, limit_reason = time_limit(task, utc_now())
         attempt = Attempt(
             task_id=task.task_id,
             message_id=task.message_id,
@@ -131,6 +132,7 @@ class Runner:
             kind=kind,
             parameters=parameters,
             allocation=resources_of(grant.amounts),
+            # By this machine's clock, which its handler reads.
             deadline=datetime.now(UTC) + timedelta(seconds=limit_s),
             on_progress=pump.report,
             stop=holding.stop,

@@ -9,9 +9,10 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from app.clock import utc_now
 from app.execution.dispatcher import Dispatcher
 from app.execution.holding import Holding, Recorder
 from app.execution.retry import GiveUp, RetryAt, after_executor_lost, stop_error
@@ -139,7 +140,7 @@ class Rescuer:
         self._rescued(len(tasks))
         started = [task for task in tasks if task.state is State.EXECUTING]
         for task in started:
-            self._step_after_loss(task, datetime.now(UTC))
+            self._step_after_loss(task, utc_now())
         await _commit_each(self._journal, started)
         await reached("rescue.after_settle")
         await self._dispatcher.adopt([task for task in tasks if task.state in QUEUED and task not in started])
@@ -157,7 +158,7 @@ class Rescuer:
         logger.warning("rescued from a lost executor", extra={"task_id": task.task_id, "attempt": task.attempt})
 
     async def _end_overdue(self, tasks: list[Task]) -> None:
-        now = datetime.now(UTC)
+        now = utc_now()
         for task in tasks:
             task.fail(now, Reason.DEADLINE_EXCEEDED, stop_error(task, Reason.DEADLINE_EXCEEDED))
         await _commit_each(self._journal, tasks)
@@ -207,7 +208,7 @@ class AllocationTimeouts:
 
     async def check(self) -> None:
         """One look at everything that waits on this node."""
-        now, clock = datetime.now(UTC), self._clock()
+        now, clock = utc_now(), self._clock()
         waiting = [holding for holding in self._dispatcher.holdings.values() if holding.attempt is None]
         # All are let go before the first commit: nobody else takes a step with any of them meanwhile.
         endings = [ending for holding in waiting if (ending := self._ending(holding, now, clock)) is not None]

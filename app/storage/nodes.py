@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 
+from app.clock import clock
 from app.protocol.resources import Amounts, Resources
 from app.storage.controls import Mode
 from app.storage.database import Database
@@ -35,7 +36,7 @@ class Nodes:
     async def report(self, resources: dict[str, Any]) -> dict[str, Amounts]:
         """Says that this node lives and what it has; answers the capacity of each other one that does, by its name.
 
-        Raises StorageUnavailable.
+        This process's clock follows the database's. Raises StorageUnavailable.
         """
         now = func.clock_timestamp()
         entry = insert(nodes).values(
@@ -45,11 +46,13 @@ class Nodes:
             index_elements=[nodes.c.node_id],
             set_={"expires_at": entry.excluded.expires_at, "resources": entry.excluded.resources},
         )
+        time_s = func.extract("epoch", func.clock_timestamp())
         others = select(nodes.c.node_id, nodes.c.resources["capacity"].label("capacity")).where(
             nodes.c.node_id != self._node_id, nodes.c.expires_at > now
         )
         async with self._database.connect() as connection:
-            await connection.execute(entry)
+            asked_s = clock.seconds()
+            clock.follow(float((await connection.execute(entry.returning(time_s))).scalar_one()), asked_s)
             rows = (await connection.execute(others)).all()
         return {row.node_id: Resources.model_validate_json(row.capacity).amounts() for row in rows}
 

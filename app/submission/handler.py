@@ -7,10 +7,11 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, Protocol
 
+from app.clock import utc_now
 from app.fault_points import reached
 from app.protocol import strict_json
 from app.protocol.messages import Header, RetryPolicy, SubmitTask
@@ -104,7 +105,7 @@ class SubmissionHandler:
         self, value: Any, text: str, submitter: str, idempotency_key: str | None = None, seal: Seal | None = None
     ) -> Submission:
         """As `submit`, for a message that has been parsed already; `text` is its exact text."""
-        now = datetime.now(UTC)
+        now = utc_now()
         verdict = self.check(value, now)
         text = self._callbacks.kept_text(value, text)
         if verdict.errors or verdict.checked.message is None or verdict.checked.kind is None:
@@ -131,7 +132,7 @@ class SubmissionHandler:
         assert kind is not None, "it has been checked"
 
         async def accept() -> Submission:
-            task = self._task(message, kind, verdict.requested, text, failed.submitter, datetime.now(UTC))
+            task = self._task(message, kind, verdict.requested, text, failed.submitter, utc_now())
             task.retry_of = failed.task_id
             task.registration = await self._callbacks.with_secret_of(failed.task_id, task.registration)
             return await self._accept(task, content, message, seal)
@@ -146,14 +147,14 @@ class SubmissionHandler:
         self, value: Any, submitter: str, idempotency_key: str | None = None, seal: Seal | None = None
     ) -> dict[str, Any]:
         """As `dry_run`, for a message that has been parsed already."""
-        verdict = self.check(value, datetime.now(UTC))
+        verdict = self.check(value, utc_now())
         message, kind = verdict.checked.message, verdict.checked.kind
         if verdict.errors or message is None or kind is None:
             raise InvalidTask(verdict.errors, None)
         known = await self._queries.find_submission(submitter, idempotency_key or message.header.message_id)
         if known is not None and not await _is_same(known, verdict.value["body"], seal):
             raise KeyReused(known.task_id)
-        task = self._task(message, kind, verdict.requested, "", submitter, datetime.now(UTC))
+        task = self._task(message, kind, verdict.requested, "", submitter, utc_now())
         return prospect(task, known, self._outlook)
 
     def check(self, value: Any, now: datetime) -> Verdict:

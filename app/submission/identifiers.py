@@ -1,8 +1,8 @@
 """New task ids: UUIDv7, so that they sort by time and cannot be guessed."""
 
 import os
-import time
 
+from app.clock import clock
 from app.protocol.ids import uuid7
 
 RESERVE_BYTES = 4096
@@ -30,5 +30,5 @@ _randomness = _Randomness()
 
 def new_task_id() -> str:
     """A UUIDv7 of now, which sorts by quarters of a microsecond (RFC 9562, section 6.2, method 3)."""
-    milliseconds, rest = divmod(time.time_ns(), 1_000_000)
+    milliseconds, rest = divmod(clock.nanoseconds(), 1_000_000)
     return str(uuid7(milliseconds, (rest * 4096 // 1_000_000) << 62 | _randomness.bits(62)))

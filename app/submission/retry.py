@@ -7,9 +7,10 @@ can be repeated: the same retry of the same task is the same new task.
 
 import json
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
+from app.clock import utc_now
 from app.protocol import strict_json
 from app.protocol.problems import MemberError
 from app.protocol.roles import Principal
@@ -75,7 +76,7 @@ class Retry:
             raise ContentErased(failed)
         if errors := _unknown(overrides):
             raise InvalidTask(errors, None)
-        now = datetime.now(UTC)
+        now = utc_now()
         message = retry_message(failed, await self._encrypted.text_of(failed), overrides, now)
         verdict = self._handler.check(message, now)
         seal = self._encrypted.seal_again(failed, encrypted_by)

@@ -5,6 +5,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import psutil
@@ -12,15 +13,27 @@ import psutil
 from app.storage import migrations
 from app.storage.database import driver_dsn
 from app.storage.embedded import EmbeddedPostgres
+from app.storage.embedded.directory import ServerDirectory
+from app.storage.embedded.identity import Identity
 
 
 class OwnPostgres:
     """The embedded server, without the watch that would start it again."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
         self._server = EmbeddedPostgres(folder)
         self.url = ""
+
+    @property
+    def identity(self) -> Identity:
+        """The account that it runs as."""
+        assert self._server._identity is not None, "it has been started"
+        return self._server._identity
+
+    @property
+    def directory(self) -> ServerDirectory:
+        """Its folder."""
+        return self._server._directory
 
     async def start(self) -> None:
         """Starts it; recovers first where it was killed."""
@@ -62,6 +75,14 @@ class OwnPostgres:
         try:
             for statement in statements:
                 await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    async def ask(self, question: str) -> Any:
+        """What it answers to a statement that has one value."""
+        connection = await asyncpg.connect(driver_dsn(self.url))
+        try:
+            return await connection.fetchval(question)
         finally:
             await connection.close()
 

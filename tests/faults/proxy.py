@@ -49,6 +49,10 @@ class Proxy:
         await asyncio.gather(*self._pumps, return_exceptions=True)
         await self._server.wait_closed()
 
+    def lead_to(self, database_url: str) -> None:
+        """New connections go to this server from now on, under the name that the database has at the first."""
+        self._target = make_url(database_url)
+
     def cut(self) -> None:
         """Cuts every connection, in the middle of whatever it is doing."""
         for stream in self._streams:

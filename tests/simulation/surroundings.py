@@ -1,8 +1,8 @@
 """The clocks and the dice of a simulated world, in place of the machine's.
 
-The rooms that run in the simulation ask for the time and for chance at a few places (`datetime.now`, `time.time`,
-`random.random`, new task ids). While a world runs, those names lead here: to the virtual time, as the wall clock of the
-process that asks shows it, and to the seed.
+The rooms that run in the simulation ask for the time and for chance at a few places (`utc_now`, `datetime.now`,
+`time.time`, `random.random`, new task ids). While a world runs, those names lead here: to the virtual time, as the wall
+clock of the process that asks shows it, and to the seed.
 """
 
 import random
@@ -15,13 +15,20 @@ from functools import cache
 from types import ModuleType
 from typing import Any
 
+from app.clock import utc_now
 from app.protocol.ids import uuid7
 from app.submission.identifiers import new_task_id
 from tests.simulation.loop import CURRENT, VirtualLoop
 
 BEGIN = datetime(2026, 5, 1, tzinfo=UTC)
 ROOMS = ("app.submission.", "app.execution.", "app.delivery.")
-MACHINE: dict[str, Any] = {"datetime": datetime, "time": time, "random": random, "new_task_id": new_task_id}
+MACHINE: dict[str, Any] = {
+    "datetime": datetime,
+    "utc_now": utc_now,
+    "time": time,
+    "random": random,
+    "new_task_id": new_task_id,
+}
 
 
 class Surroundings:
@@ -49,6 +56,7 @@ class Surroundings:
         """For as long as the block runs, the rooms of the simulation see this time and this chance."""
         ours = {
             "datetime": _datetime_of(self),
+            "utc_now": self.now,
             "time": _time_of(self),
             "random": self._dice,
             "new_task_id": self.new_task_id,

@@ -1,7 +1,6 @@
 """The description of the interface, for programs and for people. Nothing of it comes from another host."""
 
 import asyncio
-from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from starlette.staticfiles import StaticFiles
 from app.api.answers import JsonAnswer
 from app.api.openapi import Description
 from app.api.routing import PolicedRoute
+from app.clock import utc_now
 
 router = APIRouter(route_class=PolicedRoute, include_in_schema=False)
 
@@ -36,7 +36,7 @@ async def openapi(request: Request) -> Response:
     """The OpenAPI document; the times in its examples are of now, so that they work as they stand."""
     description: Description = request.app.state.description
     # In a thread: the first one is built, and nobody else shall wait for that.
-    document = await asyncio.to_thread(description.at, datetime.now(UTC))
+    document = await asyncio.to_thread(description.at, utc_now())
     return JsonAnswer(200, orjson.dumps(document))
 
 

@@ -1,7 +1,6 @@
 """Why a task waits, in words."""
 
 import json
-from datetime import UTC, datetime
 
 import orjson
 from fastapi import APIRouter, Request
@@ -12,6 +11,7 @@ from app.api.control_schemas import Explanation
 from app.api.documented import answer, problems, ref
 from app.api.routing import PolicedRoute, principal_of, service_of
 from app.api.visible import visible_task, why_it_waits_anywhere
+from app.clock import utc_now
 from app.resources.words import in_words
 
 router = APIRouter(route_class=PolicedRoute)
@@ -31,7 +31,7 @@ async def explain_task(request: Request, task_id: str) -> Response:
     explained = {
         "task_id": task_id,
         "status": status["body"]["status"],
-        "explanation": in_words(status, datetime.now(UTC)),
+        "explanation": in_words(status, utc_now()),
         "waiting": status["body"]["details"]["waiting"],
     }
     return JsonAnswer(200, orjson.dumps(explained))

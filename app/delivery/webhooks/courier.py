@@ -8,9 +8,10 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple
 
+from app.clock import utc_now
 from app.delivery.acknowledgements import Acknowledgements
 from app.delivery.webhooks.content import Bodies
 from app.delivery.webhooks.secrets import SigningSecrets
@@ -81,7 +82,7 @@ class Courier:
             await self._rest(claimed)
             return Ended(None, is_due=False)
         await reached("courier.before_call")
-        attempted_at, begin = datetime.now(UTC), time.monotonic()
+        attempted_at, begin = utc_now(), time.monotonic()
         answered = await self._send(claimed, item, int(attempted_at.timestamp()))
         seconds = time.monotonic() - begin
         await reached("courier.after_answer")
@@ -113,7 +114,7 @@ class Courier:
             return Answered(FORBIDDEN)
         except NoAnswer as error:
             return Answered(error.cause.value)
-        wanted_s = retry_after_s(answer.header(b"retry-after"), datetime.now(UTC))
+        wanted_s = retry_after_s(answer.header(b"retry-after"), utc_now())
         return Answered(outcome_of(answer.status), answer.status, wanted_s)
 
     async def _record(
