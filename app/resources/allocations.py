@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from app.protocol.resources import Amounts
 from app.resources.estimate import Batch, Estimate, estimate, remaining
+from app.resources.idleness import Idleness
 from app.resources.lanes import Lane, Shape
 from app.resources.policy import Holding, dominant_share, earliest_fit, expected_end
 from app.resources.pool import NotAllocated, Pool
@@ -14,10 +15,14 @@ from app.resources.run_times import RunTimes
 
 @dataclass(slots=True, eq=False)
 class Running:
-    """A request that was granted. `lane` has paid `cost` share-seconds for it; None where nobody had to wait."""
+    """A request that was granted. It holds `share` of the node.
+
+    `lane` has paid `cost` share-seconds for it; None where nobody had to wait.
+    """
 
     request: Request
     granted_at: float
+    share: float
     lane: Lane | None
     cost: float
 
@@ -28,6 +33,9 @@ class Allocations:
     def __init__(self, capacity: Amounts) -> None:
         self.pool = Pool(capacity)
         self.times = RunTimes()
+        self.idleness = Idleness()
+        self.held = 0.0
+        """The shares of all that run, together: more than 1 where they need unlike units."""
         self._running: dict[str, Running] = {}
 
     def __len__(self) -> int:
@@ -44,14 +52,20 @@ class Allocations:
                 total[unit] = total.get(unit, 0) + amount
         return self.pool.fits(total)
 
+    def share_of(self, amounts: Amounts) -> float:
+        """The dominant share of so much in the node."""
+        return dominant_share(amounts, self.pool.capacity)
+
     def cost_of(self, request: Request) -> float:
         """What the request is expected to take: its dominant share times the usual run time of its kind, in seconds."""
-        return dominant_share(request.amounts, self.pool.capacity) * self.times.expected(request.kind)
+        return self.share_of(request.amounts) * self.times.expected(request.kind)
 
     def grant(self, request: Request, now: float, lane: Lane | None, cost: float) -> Grant:
         """Gives the request all it asks for. Raises NotEnough or AlreadyAllocated."""
         allocation = self.pool.allocate(request.task_id, request.amounts)
-        self._running[request.task_id] = Running(request, now, lane, cost)
+        share = self.share_of(request.amounts)
+        self._running[request.task_id] = Running(request, now, share, lane, cost)
+        self.held += share
         return Grant(request.task_id, request.amounts, allocation.gpu_devices)
 
     def release(self, task_id: str, now: float, *, ran_to_end: bool) -> None:
@@ -60,13 +74,13 @@ class Allocations:
         if running is None:
             raise NotAllocated(task_id)
         self.pool.release(task_id)
+        self.held = self.held - running.share if self._running else 0.0
         held_s = now - running.granted_at
         if ran_to_end:
             self.times.observe(running.request.kind, held_s)
         if running.lane is not None:
             # A lane pays in advance what its kind usually takes, and the rest when a task took longer.
-            taken = dominant_share(running.request.amounts, self.pool.capacity) * held_s
-            running.lane.charge(max(taken - running.cost, 0.0))
+            running.lane.charge(max(running.share * held_s - running.cost, 0.0))
 
     def holdings(self, now: float) -> list[Holding]:
         """What running tasks hold, and when each may be expected to end. Looks at all of them."""
@@ -90,27 +104,24 @@ class Allocations:
 
         None before any task has been seen to end.
         """
-        capacity, known = self.pool.capacity, [self.times.runs(held.request.kind) for held in holders]
-        batches = [
-            Batch(count, dominant_share(dict(vector), capacity), runs)
-            for (kind, vector), count in ahead.items()
-            if (runs := self.times.runs(kind)) is not None
-        ]
-        if len(batches) < len(ahead) or None in known:
+        times, usual = self.times, self.times.of_all()
+        if usual is None:
             return None
+        batches = [
+            Batch(count, share := self.share_of(dict(vector)), times.runs(kind) or usual, self.idleness.before(share))
+            for (kind, vector), count in ahead.items()
+        ]
         left = [
-            remaining(runs, now - held.granted_at, held.request.timeout_s)
-            for runs, held in zip(known, holders, strict=True)
-            if runs is not None
+            remaining(times.runs(each.request.kind) or usual, now - each.granted_at, each.request.timeout_s)
+            for each in holders
         ]
         held = [each.request.amounts for each in holders]
         fits = [
             earliest_fit(request.amounts, self.pool.free, map(Holding, ends, held), now).at
             for ends in ([now + each[column] for each in left] for column in range(3))  # least, middle, most
         ]
-        shares = [dominant_share(amounts, capacity) for amounts in held]
-        share = dominant_share(request.amounts, capacity)
-        return estimate(now, Estimate(*fits), list(zip(shares, left, strict=True)), batches, share)
+        running = [(each.share, its_left) for each, its_left in zip(holders, left, strict=True)]
+        return estimate(now, Estimate(*fits), running, batches, self.share_of(request.amounts))
 
     def expected_end(self, task_id: str, now: float) -> float | None:
         """When the task should give back what it holds; None where it holds nothing, or its kind is unknown."""

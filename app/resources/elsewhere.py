@@ -12,6 +12,7 @@ from app.protocol.resources import Amounts, Resources, shortfall, to_wire
 from app.protocol.task import Task
 from app.resources.estimate import Batch, Estimate, estimate, remaining
 from app.resources.explanation import shown_start
+from app.resources.idleness import Idleness
 from app.resources.manager import ResourceManager
 from app.resources.policy import dominant_share
 from app.resources.run_times import RunTimes
@@ -49,7 +50,7 @@ class Elsewhere:
             before, waiting = await self._ahead.of_held(task, holder[0].node_id), Before({}, complete=True)
         else:
             before, waiting = await self._ahead.of_stored(task), _held_by(nodes)
-        told = standing(task, holder or nodes, before, waiting, self._manager.run_times, now)
+        told = standing(task, holder or nodes, before, waiting, self._manager.run_times, self._manager.idleness, now)
         if len(self._told) >= MOST_REMEMBERED:
             self._told.clear()
         self._told[task.task_id] = now, told
@@ -61,7 +62,13 @@ class Elsewhere:
 
 
 def standing(
-    task: Task, nodes: Sequence[Node], before: Before, held: Before, times: RunTimes, now: float
+    task: Task,
+    nodes: Sequence[Node],
+    before: Before,
+    held: Before,
+    times: RunTimes,
+    idleness: Idleness,
+    now: float,
 ) -> dict[str, Any]:
     """Where the task stands behind `before`, and behind what the nodes have at hand already (`held`)."""
     wanted = task.requested
@@ -70,7 +77,7 @@ def standing(
     if beyond:
         return {"reason": "capacity", "missing": to_wire(beyond)}
     position = before.number + held.number + 1
-    start = _start(wanted, nodes, [before, held], times, now) if before.complete else None
+    start = _start(wanted, nodes, [before, held], times, idleness, now) if before.complete else None
     return {
         "reason": "insufficient" if missing else "queued",
         "missing": to_wire(missing),
@@ -80,15 +87,21 @@ def standing(
 
 
 def _start(
-    wanted: Amounts, nodes: Sequence[Node], ahead: Sequence[Before], times: RunTimes, now: float
+    wanted: Amounts, nodes: Sequence[Node], ahead: Sequence[Before], times: RunTimes, idleness: Idleness, now: float
 ) -> Estimate | None:
-    """All nodes together are taken for one."""
+    """All nodes together are taken for one. What one node leaves idle says nothing of several."""
     usual = times.of_all()
     if usual is None:
         return None
     capacity = _sum([_vector(node, "capacity") for node in nodes])
+    one = len(nodes) == 1
     batches = [
-        Batch(number, dominant_share(amounts_of(shape), capacity), times.runs(kind) or usual)
+        Batch(
+            number,
+            share := dominant_share(amounts_of(shape), capacity),
+            times.runs(kind) or usual,
+            idleness.before(share) if one else None,
+        )
         for before in ahead
         for (kind, shape), number in before.sorts.items()
     ]

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from math import sqrt
 from typing import NamedTuple
 
-from app.resources.run_times import Runs
+from app.resources.sample import Sample
 
 WIDTH = 2.0
 """Standard deviations from the expectation to either end of a range.
@@ -21,6 +21,12 @@ WIDTH = 2.0
 
 RARE = 0.05
 """The part of the run times that is left out at either end of what a running task may yet need."""
+
+GUESS = 2
+"""How many requests in front of which something was left idle the guess counts for."""
+
+OTHERWISE = 1 / 3
+"""How far what will be left idle is off what has been seen, in parts: the next ones come in another order."""
 
 
 class Estimate(NamedTuple):
@@ -46,10 +52,12 @@ class Batch(NamedTuple):
 
     number: float
     share: float
-    runs: Runs
+    runs: Sample
+    idle: Sample | None = None
+    """Share-seconds that were left idle in front of requests of that size; None where none has been seen."""
 
 
-def remaining(runs: Runs, elapsed_s: float, timeout_s: float) -> Remaining:
+def remaining(runs: Sample, elapsed_s: float, timeout_s: float) -> Remaining:
     """What a task of the kind has yet to run. One that has outrun all others runs as long again, or not at all."""
     left_s = max(timeout_s - elapsed_s, 0.0)
     longer = [min(seconds - elapsed_s, left_s) for seconds in runs.after(max(elapsed_s, 0.0))]
@@ -73,17 +81,42 @@ def estimate(
     work = sum(batch.number * batch.share * batch.runs.mean_s for batch in ahead)
     if not work:
         return fit
-    idle, (beside, spread) = _idle(ahead), _beside(ahead, work, share)
-    variance = sum(batch.number * batch.share**2 * batch.runs.variance for batch in ahead) + _unsure(ahead)
+    (idle, unsure_s), (beside, spread) = _idle(ahead), _beside(ahead, work, share)
+    variance = unsure_s + sum(batch.number * batch.share**2 * batch.runs.variance for batch in ahead) + _unsure(ahead)
     left = sum(held * each.mean_s for held, each in running)
     expected = max(fit.expected, now + left + work + idle - beside)
     variance += sum(held**2 * each.variance for held, each in running) + spread
-    width = WIDTH * sqrt(variance + (idle / 2) ** 2)
-    return Estimate(max(fit.earliest, expected - width), expected, max(fit.latest, expected + width))
+    width = WIDTH * sqrt(variance)
+    earliest, latest = expected - width - _passed(ahead, share), expected + width
+    return Estimate(max(fit.earliest, earliest), expected, max(fit.latest, latest))
 
 
-def _idle(ahead: Sequence[Batch]) -> float:
-    """Share-seconds that stay idle because what ends does not leave room of the size that is wanted.
+def _passed(ahead: Sequence[Batch], share: float) -> float:
+    """How much sooner a request may start than its turn comes: while larger ones do not fit, it may pass them."""
+    larger = [batch for batch in ahead if batch.number and batch.share > share]
+    return max(_idle(larger)[0], 0.0) if larger else 0.0
+
+
+def _idle(ahead: Sequence[Batch]) -> tuple[float, float]:
+    """Share-seconds that stay idle because what ends does not leave room of the size that is wanted; and the variance.
+
+    By what has been seen in front of requests of each size, and by a guess that counts as much as a few of them.
+    """
+    numbers: dict[Sample | None, float] = {}
+    for batch in ahead:
+        numbers[batch.idle] = numbers.get(batch.idle, 0.0) + batch.number
+    guess = _guess(ahead) / sum(numbers.values())
+    mean = variance = 0.0
+    for seen, number in numbers.items():
+        count, mean_s, spread = (0, 0.0, guess**2) if seen is None else (seen.count, seen.mean_s, seen.variance)
+        weight = GUESS + count
+        mean += number * (GUESS * guess + count * mean_s) / weight
+        variance += spread * (number + number**2 / weight)
+    return mean, variance + (OTHERWISE * mean) ** 2
+
+
+def _guess(ahead: Sequence[Batch]) -> float:
+    """The same where nothing has been seen yet.
 
     Of requests of one size so many run side by side as fit. A request larger than the others has to wait until several
     of them have ended, and what was given back first is idle for so long: half of it, on average.
@@ -98,7 +131,7 @@ def _idle(ahead: Sequence[Batch]) -> float:
 
 def _unsure(ahead: Iterable[Batch]) -> float:
     """The variance that comes of means that are known from few runs: all tasks of a kind are off together."""
-    shares: dict[Runs, float] = {}
+    shares: dict[Sample, float] = {}
     for batch in ahead:
         shares[batch.runs] = shares.get(batch.runs, 0.0) + batch.number * batch.share
     return sum(share**2 * runs.variance / runs.count for runs, share in shares.items())

@@ -14,6 +14,7 @@ from app.resources.allocations import Allocations
 from app.resources.backfill import Backfill
 from app.resources.census import Census, line_of_request
 from app.resources.explanation import Standing, explain
+from app.resources.idleness import Idleness
 from app.resources.lanes import Entry
 from app.resources.policy import earliest_fit
 from app.resources.pool import AlreadyAllocated
@@ -63,6 +64,8 @@ class ResourceManager:
         if entry is not None:
             self._queue.remove(entry)
             request = entry.request
+            if not self._entries:
+                self._allocations.idleness.ended()
         if request is not None:
             self.census.add(line_of_request(request), -1)
         return request is not None
@@ -166,6 +169,11 @@ class ResourceManager:
         """How long tasks that ended here have run."""
         return self._allocations.times
 
+    @property
+    def idleness(self) -> Idleness:
+        """What was left idle here in front of tasks that did not fit yet."""
+        return self._allocations.idleness
+
     def expected_runs(self) -> dict[str, float]:
         """How long tasks of each kind that has been seen to end usually run, in seconds."""
         return self._allocations.times.means()
@@ -213,7 +221,8 @@ class ResourceManager:
 
     def _serve(self, now: float) -> list[Grant]:
         """Grants from the head of the queue while it fits; then what may pass the head that does not."""
-        grants = []
+        grants, idleness = [], self._allocations.idleness
+        idleness.passed(now)
         while (head := self._queue.first(now)) is not None:
             in_order = self._allocations.pool.fits(head.request.amounts)
             entry = head if in_order else self._backfill.next(head, now)
@@ -225,8 +234,13 @@ class ResourceManager:
             self._queue.take(entry, now, cost, in_order=in_order)
             if in_order:
                 self._backfill.granted_in_order()
+            idleness.granted(self._allocations.share_of(entry.request.amounts))
             del self._entries[entry.request.task_id]
             self.census.add(line_of_request(entry.request), -1)
+        if head is None:
+            idleness.ended()
+        else:
+            idleness.left(self._allocations.share_of(head.request.amounts), self._allocations.held)
         return grants
 
     def _standing(self, entry: Entry, now: float) -> Standing:

@@ -1,8 +1,8 @@
 """How long tasks of each kind have run, and so how long the next one may be expected to."""
 
-from bisect import bisect, bisect_left, insort
-from collections import deque
 from dataclasses import dataclass, field
+
+from app.resources.sample import Sample
 
 FIRST_GUESS_S = 1.0
 """Seconds that a task is expected to run before any task has been seen to end."""
@@ -12,51 +12,12 @@ SLOWEST_GAIN = 1 / 16
 """The weight of the newest run time once many are known; before that each of them counts alike."""
 
 
-REMEMBERED = 64
-"""Run times of a kind that are kept one by one, the newest, for what a mean does not tell."""
-
-
-class Runs:
-    """The newest run times of one kind, in seconds: a sample of what the next one may take."""
-
-    def __init__(self) -> None:
-        self._newest: deque[float] = deque()
-        self._sorted: list[float] = []
-
-    def add(self, seconds: float) -> None:
-        """Another has ended."""
-        if len(self._newest) == REMEMBERED:
-            del self._sorted[bisect_left(self._sorted, self._newest.popleft())]
-        self._newest.append(seconds)
-        insort(self._sorted, seconds)
-
-    @property
-    def count(self) -> int:
-        """How many are known."""
-        return len(self._newest)
-
-    @property
-    def mean_s(self) -> float:
-        """Their mean."""
-        return sum(self._sorted) / len(self._sorted)
-
-    @property
-    def variance(self) -> float:
-        """How far they spread, in seconds squared. A single one is taken to be off by half of itself."""
-        mean = self.mean_s
-        return (sum((seconds - mean) ** 2 for seconds in self._sorted) + mean * mean / 4) / len(self._sorted)
-
-    def after(self, elapsed_s: float) -> list[float]:
-        """Those that were longer than so much, in order of length: what one that has run so long may come to."""
-        return self._sorted[bisect(self._sorted, elapsed_s) :]
-
-
 @dataclass(slots=True)
 class _Observed:
     mean_s: float
     deviation_s: float
     count: int = 1
-    runs: Runs = field(default_factory=Runs)
+    runs: Sample = field(default_factory=Sample)
 
     def add(self, seconds: float) -> None:
         self.runs.add(seconds)
@@ -105,12 +66,12 @@ class RunTimes:
         """The mean of each kind that has been seen."""
         return {kind: seen.mean_s for kind, seen in self._by_kind.items()}
 
-    def runs(self, kind: str) -> Runs | None:
+    def runs(self, kind: str) -> Sample | None:
         """The newest run times of the kind; of all kinds where this one has not been seen; None where none has."""
         seen = self._by_kind.get(kind) or self._overall
         return None if seen is None else seen.runs
 
-    def of_all(self) -> Runs | None:
+    def of_all(self) -> Sample | None:
         """The newest run times of all kinds; None where no task has been seen to end."""
         return None if self._overall is None else self._overall.runs
 

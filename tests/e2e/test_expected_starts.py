@@ -31,20 +31,32 @@ class Said(NamedTuple):
     latest: float
 
 
-def _even(chance: random.Random) -> float:
-    return chance.uniform(0.5, 1.5) * MEAN_S
+class Wish(NamedTuple):
+    """How long a task sleeps, and how many cores it asks for."""
+
+    seconds: float
+    cpu: float = 1
 
 
-def _two_sorts(chance: random.Random) -> float:
-    return chance.choice((0.25, 1.75)) * MEAN_S
+def _even(chance: random.Random) -> Wish:
+    return Wish(chance.uniform(0.5, 1.5) * MEAN_S)
 
 
-def _wild(chance: random.Random) -> float:
-    return chance.expovariate(1 / MEAN_S)
+def _two_sorts(chance: random.Random) -> Wish:
+    return Wish(chance.choice((0.25, 1.75)) * MEAN_S)
 
 
-def submit(client: httpx.Client, seconds: float) -> str:
-    answer = client.post("/v1/tasks", json=message("sleep", {"seconds": round(seconds, 3)}, resources={"cpu": 1}))
+def _wild(chance: random.Random) -> Wish:
+    return Wish(chance.expovariate(1 / MEAN_S))
+
+
+def _sizes(chance: random.Random) -> Wish:
+    return Wish(chance.uniform(0.5, 1.5) * MEAN_S, chance.choice((0.5, 1, 2, 4)))
+
+
+def submit(client: httpx.Client, wish: Wish) -> str:
+    parameters = {"seconds": round(wish.seconds, 3)}
+    answer = client.post("/v1/tasks", json=message("sleep", parameters, resources={"cpu": wish.cpu}))
     assert answer.status_code == 202, answer.text
     return str(answer.json()["body"]["details"]["task_id"])
 
@@ -83,16 +95,16 @@ def asked_while_they_wait(tasks: dict[str, httpx.Client], chance: random.Random)
 
 
 @pytest.mark.chaos
-@pytest.mark.parametrize("run_s", [_even, _two_sorts, _wild])
+@pytest.mark.parametrize("wish", [_even, _two_sorts, _wild, _sizes])
 def test_the_expected_start_comes_about_true(
-    start_service: Callable[..., Service], run_s: Callable[[random.Random], float]
+    start_service: Callable[..., Service], wish: Callable[[random.Random], Wish]
 ) -> None:
     service = start_service(capacity='{"cpu": 4}', rate_limit="off")
     chance = random.Random(1)
     clients = [service.blocking_client(name) for name in SUBMITTERS]
-    learnt = [submit(clients[0], run_s(chance)) for _ in range(LEARNT_FROM)]
+    learnt = [submit(clients[0], wish(chance)) for _ in range(LEARNT_FROM)]
     wait_until(lambda: all(details(clients[0], each)["finished_at"] for each in learnt), "run times are known", 120)
-    tasks = {submit(client, run_s(chance)): client for _ in range(WAITING // len(clients)) for client in clients}
+    tasks = {submit(client, wish(chance)): client for _ in range(WAITING // len(clients)) for client in clients}
     said = asked_while_they_wait(tasks, chance)
     truth = {each: parse_time(details(client, each)["started_at"]).timestamp() for each, client in tasks.items()}
     # Within a tenth of a second everything is an error of the clock and of the connection.
@@ -101,7 +113,7 @@ def test_the_expected_start_comes_about_true(
     inside = sum(each.earliest <= truth[each.task_id] <= each.latest for each in told) / len(told)
     twentieths = quantiles(errors, n=20)
     print(  # noqa: T201 - the figures of docs/resources.md
-        f"{run_s.__name__}: {len(told)} asked; error 5 % {twentieths[0]:+.0%}, median {median(errors):+.0%}, "
+        f"{wish.__name__}: {len(told)} asked; error 5 % {twentieths[0]:+.0%}, median {median(errors):+.0%}, "
         f"95 % {twentieths[-1]:+.0%}; median size {median(map(abs, errors)):.0%}; inside {inside:.0%}"
     )
     for client in clients:
