@@ -6,9 +6,11 @@ from http import HTTPStatus
 
 import httpx
 
+from app.cli.explained import explained
 from app.cli.failures import CommandFailed, Refused, Unreachable
 from app.cli.service import Service, task_path
 from app.cli.task_view import TaskView, view
+from app.protocol.states import QUEUED
 
 WAIT_S = 30
 """Seconds that the service is asked to hold an answer back until there is something new (it allows 60)."""
@@ -17,22 +19,29 @@ PATIENCE_S = 120.0
 """How long a service may be away before following it is given up: longer than a restart with its drain."""
 
 
-def follow(service: Service, task_id: str, away: Callable[[CommandFailed], None]) -> Iterator[TaskView]:
+def follow(
+    service: Service, task_id: str, away: Callable[[CommandFailed], None], *, in_words: bool = False
+) -> Iterator[TaskView]:
     """The task each time that it has changed, at once and until its terminal state.
+
+    With `in_words` the service explains why the task waits, and does so anew now and then while nothing else changes.
 
     `away` is told each time that the service does not answer and will be asked again. Raises Refused, Unreachable
     (after PATIENCE_S seconds without an answer).
     """
     etag: str | None = None
+    task: TaskView | None = None
     while True:
         asked_at = time.monotonic()
         response = _ask_patiently(service, task_id, etag, away)
         if response.status_code == HTTPStatus.NOT_MODIFIED:
             # A service (or a proxy) that does not hold the answer back must not be asked in a tight loop.
             time.sleep(max(0.0, PAUSE_S - (time.monotonic() - asked_at)))
+            if task is not None and in_words and task.state in QUEUED:
+                yield explained(service, task)
             continue
         task = view(response.text)
-        yield task
+        yield explained(service, task) if in_words else task
         if task.state.terminal:
             return
         etag = response.headers.get("ETag")

@@ -1,6 +1,7 @@
 """task-executor list: one's own tasks, the newest first."""
 
 import json
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -12,7 +13,7 @@ from app.cli.options import DEFAULT_URL, JsonOption, PrivateKeyOption, TokenOpti
 from app.cli.output import print_raw, tell
 from app.cli.service import Service
 from app.cli.tables import cell, out
-from app.cli.task_view import headline, view_of
+from app.cli.task_view import TaskView, headline, view_of, waiting
 from app.protocol.states import State
 
 PAGE = 200
@@ -83,15 +84,15 @@ def _no_list() -> Refused:
 
 
 def _table(items: list[dict[str, Any]]) -> Table:
+    now, tasks = datetime.now(UTC), [_task(item) for item in items]
+    reasons = [waiting(task, now) for task in tasks]
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("task", no_wrap=True)
     for heading in ("type", "status", "priority", "attempt", "submitted", "message_id", "submitter"):
         table.add_column(heading, overflow="fold")
-    for item in items:
-        try:
-            task = view_of(item)
-        except (KeyError, TypeError, ValueError):
-            raise _no_list() from None
+    if any(reasons):
+        table.add_column("why it waits", overflow="fold")
+    for task, why in zip(tasks, reasons, strict=True):
         shown = task.details
         table.add_row(
             cell(task.task_id),
@@ -102,5 +103,13 @@ def _table(items: list[dict[str, Any]]) -> Table:
             cell(str(shown.get("submitted_at"))[:19].replace("T", " ")),
             cell(shown.get("message_id")),
             cell(shown.get("submitter")),
+            *([cell(why)] if any(reasons) else []),
         )
     return table
+
+
+def _task(item: dict[str, Any]) -> TaskView:
+    try:
+        return view_of(item)
+    except (KeyError, TypeError, ValueError):
+        raise _no_list() from None

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import typer
 
 from app.cli.credentials import connect
+from app.cli.explained import explained
 from app.cli.options import DEFAULT_URL, JsonOption, PrivateKeyOption, TaskIdArgument, TokenOption, UrlOption
 from app.cli.output import print_raw
 from app.cli.service import task_path
@@ -26,6 +27,8 @@ def status(
     """
     with connect(url, token, private_key=private_key) as service:
         task = view(service.get(task_path(task_id)).text)
+        if not as_json:
+            task = explained(service, task)
     show(task, as_json=as_json)
     raise typer.Exit(task.exit_code)
 

@@ -1,6 +1,7 @@
 """A task_status message as the commands look at it, and as people see it."""
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -11,8 +12,9 @@ from rich.text import Text
 from app.cli.durations import spell_span
 from app.cli.failures import ExitCode, Refused
 from app.cli.tables import cell, grid
-from app.protocol.states import State
+from app.protocol.states import QUEUED, State
 from app.protocol.times import parse_time
+from app.resources.words import in_words
 from app.telemetry.printable import printable
 
 STYLES = {State.COMPLETED: "green", State.FAILED: "red", State.REJECTED: "red", State.EXECUTING: "cyan"}
@@ -20,12 +22,16 @@ STYLES = {State.COMPLETED: "green", State.FAILED: "red", State.REJECTED: "red", 
 
 @dataclass(frozen=True, slots=True)
 class TaskView:
-    """One task as the service last told. `text` is the message exactly as it came."""
+    """One task as the service last told. `text` is the message exactly as it came.
+
+    `explanation` is what the service says in words of how it stands, where it was asked.
+    """
 
     text: str
     state: State
     progress: float | None
     details: dict[str, Any]
+    explanation: str | None = None
 
     @property
     def task_id(self) -> str:
@@ -78,7 +84,7 @@ def describe(task: TaskView, now: datetime) -> Group:
     rows.append(("labels", cell(_pairs(details.get("labels")))))
     resources = details.get("resources") or {}
     rows += [(name, cell(_pairs(resources.get(name)))) for name in ("requested", "allocated", "used")]
-    rows += [("details", cell(_pairs(details.get("progress_details")))), ("waiting", cell(waiting(details)))]
+    rows += [("details", cell(_pairs(details.get("progress_details")))), ("waiting", cell(waiting(task, now)))]
     rows.append(("error", cell(_error(details.get("error")), "red")))
     shown = [grid([row for row in rows if row[1].plain])]
     result = details.get("result")
@@ -90,21 +96,16 @@ def pretty(value: Any) -> str:
     return printable(json.dumps(value, indent=2, ensure_ascii=False), lines=True)
 
 
-def waiting(details: dict[str, Any]) -> str | None:
-    """Why a task has not started, in a sentence, or None."""
-    why = details.get("waiting")
-    if not why:
+def waiting(task: TaskView, now: datetime) -> str | None:
+    """Why a task has not started, in words, or None; `now` is in UTC."""
+    if task.state not in QUEUED or task.explanation is not None:
+        return task.explanation
+    if not task.details.get("waiting"):
         return None
-    parts = [str(why.get("reason", "waiting"))]
-    if why.get("missing"):
-        parts.append(f"missing {_pairs(why['missing'])}")
-    if why.get("position") is not None:
-        parts.append(f"position {why['position']}")
-    if why.get("held_by"):
-        parts.append(f"held by {', '.join(map(str, why['held_by']))}")
-    if why.get("expected_start"):
-        parts.append(f"expected start {why['expected_start']}")
-    return "; ".join(parts)
+    # What a service says is not to be relied on: where it is no explanation there is none.
+    with suppress(ValueError, KeyError, TypeError, AttributeError):
+        return in_words({"body": {"status": task.state, "progress": None, "details": task.details}}, now)
+    return None
 
 
 def _attempt(details: dict[str, Any]) -> str | None:

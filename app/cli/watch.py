@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Protocol
 
 import typer
@@ -42,7 +43,7 @@ def watch_to_end(service: Service, task_id: str, *, as_json: bool) -> ExitCode:
     last: TaskView | None = None
     try:
         with _display(as_json=as_json) as display:
-            for last in follow(service, task_id, display.away):
+            for last in follow(service, task_id, display.away, in_words=not as_json):
                 display.update(last)
     except KeyboardInterrupt:
         tell(
@@ -110,12 +111,16 @@ class _Lines:
 
     def __init__(self) -> None:
         self._is_away = False
+        self._last = ""
 
     def update(self, task: TaskView) -> None:
-        """Prints the state and what goes with it."""
+        """Prints the state and what goes with it, where that is something new."""
         self._is_away = False
         note = _note(task)
-        tell(headline(task).plain + (f"  {note}" if note else ""))
+        line = headline(task).plain + (f"  {note}" if note else "")
+        if line != self._last:
+            tell(line)
+        self._last = line
 
     def away(self, failure: CommandFailed) -> None:
         """Says so once, until the service answers again."""
@@ -137,8 +142,7 @@ class _JsonLines:
 
 
 def _note(task: TaskView) -> str:
-    why = waiting(task.details)
-    if why and not task.state.terminal:
+    if why := waiting(task, datetime.now(UTC)):
         return printable(why)
     details = task.details.get("progress_details")
     if not isinstance(details, dict) or task.state.terminal:

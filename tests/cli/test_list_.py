@@ -49,6 +49,16 @@ def test_the_limit_is_kept_and_more_is_mentioned(run: Run, scripted: ScriptedSer
     assert queries(scripted)[0]["limit"] == ["2"]
 
 
+def test_why_a_task_waits_is_a_column_where_one_does(run: Run, scripted: ScriptedService) -> None:
+    waiting = {"reason": "insufficient", "missing": {"cpu": 1}, "position": 4}
+    items = [status_message("Completed"), status_message("ResourceAllocation", waiting=waiting)]
+    scripted.answer(Answer(body={"items": items, "next_cursor": None}))
+    heading, done, waits = run("list").out.splitlines()
+    assert heading.rstrip().endswith("why it waits")
+    assert waits.rstrip().endswith("waits for 1 cpu; 3 tasks are ahead")
+    assert "waits" not in done
+
+
 def test_a_state_that_there_is_not(run: Run, scripted: ScriptedService) -> None:
     ended = run("list", "--status", "done")
     assert ended.code == 2

@@ -16,6 +16,14 @@ def test_the_exit_code_is_the_tasks(run: Run, scripted: ScriptedService, state: 
     assert state in ended.out
 
 
+def test_while_it_waits_the_service_says_why(run: Run, scripted: ScriptedService) -> None:
+    said = "waits for its turn; at least 10,000 tasks are ahead"
+    explanation = {"task_id": "id", "status": "ResourceAllocation", "explanation": said, "waiting": None}
+    scripted.answer(Answer(body=status_message("ResourceAllocation")), Answer(body=explanation))
+    assert said in run("status", "id").out
+    assert [asked.path.rpartition("/")[2] for asked in scripted.asked][1:] == ["explanation"]
+
+
 def test_json_is_the_services_own(run: Run, scripted: ScriptedService) -> None:
     body = json.dumps(status_message("Completed", result=2**90)).encode()
     scripted.answer(Answer(200, body))

@@ -1,5 +1,6 @@
 """A task as people see it."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -51,19 +52,41 @@ def test_everything_that_says_something_is_shown() -> None:
 
 
 def test_why_it_waits() -> None:
-    details = {
+    details: dict[str, Any] = {
         "waiting": {
             "reason": "insufficient",
             "missing": {"cpu": 1},
             "position": 4,
             "held_by": ["a", "b"],
             "expected_start": "2026-01-31T10:05:00Z",
+            "expected_start_range": ["2026-01-31T10:04:00Z", "2026-01-31T10:07:00Z"],
         }
     }
-    assert waiting(details) == (
-        "insufficient; missing cpu=1; position 4; held by a, b; expected start 2026-01-31T10:05:00Z"
-    )
-    assert waiting({"waiting": None}) is None
+    task = view_of(status_message("ResourceAllocation", **details))
+    told = "waits for 1 cpu; held by 2 tasks; 3 tasks are ahead; expected in about 5 min (between 4 min and 7 min)"
+    assert waiting(task, NOW) == told
+    assert told in shown(status_message("ResourceAllocation", **details))
+    assert waiting(replace(task, explanation="waits for its turn"), NOW) == "waits for its turn"
+
+
+def test_where_not_all_was_counted_it_says_at_least_so_many() -> None:
+    details: dict[str, Any] = {"waiting": {"reason": "queued", "position_at_least": 10_001}}
+    task = view_of(status_message("ResourceAllocation", **details))
+    assert waiting(task, NOW) == "waits for its turn; at least 10,000 tasks are ahead"
+
+
+@pytest.mark.parametrize(
+    ("state", "why"),
+    [
+        ("ResourceAllocation", None),
+        ("Executing", {"reason": "insufficient"}),
+        ("Waiting", ["nonsense"]),
+        ("Waiting", {"missing": {"cpu": "much"}}),
+        ("Waiting", {"expected_start": 5}),
+    ],
+)
+def test_what_says_nothing_of_a_wait_is_left_out(state: str, why: Any) -> None:
+    assert waiting(view_of(status_message(state, waiting=why)), NOW) is None
 
 
 def test_a_failure_shows_its_reason_and_its_evidence() -> None:

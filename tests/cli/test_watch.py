@@ -20,10 +20,15 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(following, "PAUSE_S", 0)
 
 
-def script(scripted: ScriptedService, last: str = "Completed") -> None:
+SAID = "waits for 1 cpu; 3 tasks are ahead; expected in about 40 s"
+EXPLAINED = Answer(body={"task_id": "id", "status": "ResourceAllocation", "explanation": SAID, "waiting": None})
+
+
+def script(scripted: ScriptedService, last: str = "Completed", *, in_words: bool = True) -> None:
     waiting = {"reason": "insufficient", "missing": {"cpu": 1}, "position": 4}
     scripted.answer(
         Answer(body=status_message("ResourceAllocation", waiting=waiting), headers={"ETag": '"1"'}),
+        *([EXPLAINED] if in_words else []),
         Answer(503, {"title": "draining"}),
         Answer(503, {"title": "draining"}),
         Answer(
@@ -39,7 +44,7 @@ def test_each_change_is_a_line_where_there_is_no_terminal(run: Run, scripted: Sc
     ended = run("watch", "id")
     assert ended.code == 0
     assert ended.err.splitlines() == [
-        "ResourceAllocation  insufficient; missing cpu=1; position 4",
+        "ResourceAllocation  waits for 1 cpu; 3 tasks are ahead; expected in about 40 s",
         "the service cannot answer at the moment; trying again",
         "Executing 50%  step transform",
         "Completed",
@@ -47,8 +52,30 @@ def test_each_change_is_a_line_where_there_is_no_terminal(run: Run, scripted: Sc
     assert '"rows": 7' in ended.out
 
 
+def test_why_it_waits_is_said_again_where_it_has_become_another_reason(run: Run, scripted: ScriptedService) -> None:
+    nearer = SAID.replace("3 tasks are", "1 task is")
+    scripted.answer(
+        Answer(body=status_message("ResourceAllocation"), headers={"ETag": '"1"'}),
+        EXPLAINED,
+        Answer(304, b""),
+        EXPLAINED,
+        Answer(304, b""),
+        Answer(body={**EXPLAINED.body, "explanation": nearer}),
+        Answer(304, b""),
+        Answer(404, {"title": "not so fast"}),
+        Answer(body=status_message("Completed")),
+    )
+    lines = run("watch", "id").err.splitlines()
+    assert lines == [
+        f"ResourceAllocation  {SAID}",
+        f"ResourceAllocation  {nearer}",
+        "ResourceAllocation",
+        "Completed",
+    ]
+
+
 def test_json_is_one_line_a_change(run: Run, scripted: ScriptedService) -> None:
-    script(scripted, last="Failed")
+    script(scripted, last="Failed", in_words=False)
     ended = run("watch", "id", "--json")
     assert ended.code == 1
     states = [json.loads(line)["body"]["status"] for line in ended.out.splitlines()]
