@@ -39,13 +39,13 @@ def _is_visible(task: Task, principal: Principal) -> bool:
     return principal.may(Permission.EXECUTE_TASK) and task.lease_owner == owner_of(principal.subject)
 
 
-def why_it_waits(service: Service, task: Task) -> str | None:
+async def why_it_waits(service: Service, task: Task) -> str | None:
     """`details.waiting` of a task that has not started, as JSON; None for any other."""
     if task.state not in QUEUED:
         return None
     if service.pausing.holds_back(task.type):
         return '{"reason":"paused"}'
-    if (held_back := service.gate.explain(task)) is not None:
+    if (held_back := await service.gate.explain(task)) is not None:
         return held_back
     explained = service.manager.waiting(task.task_id, clock.seconds())
     if explained is not None:
@@ -58,7 +58,7 @@ async def why_it_waits_anywhere(service: Service, task: Task) -> str | None:
 
     For those who ask for an explanation: too much for a poll. While the database does not answer, less is told.
     """
-    waiting = why_it_waits(service, task)
+    waiting = await why_it_waits(service, task)
     if waiting != JUST_QUEUED or task.type in service.outside.types:
         return waiting
     with suppress(StorageUnavailable):

@@ -2,13 +2,16 @@
 
 The journal decides, exactly and over all nodes; this keeps a node from trying in vain. A submitter whose start was
 refused is shut out here: what it has waiting goes back to the database and is not claimed, so that others pass. As
-soon as a look shows room, as many of its tasks are let in as there is room for.
+soon as a look shows room, as many of its tasks are let in as there is room for. Why a task waits is told by what is
+used also where this node has refused nothing, since another one may have.
 """
 
 import json
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from math import inf
 
 from app.protocol.quotas import room_for_starts
 from app.protocol.resources import Amounts, shortfall, to_wire
@@ -18,7 +21,9 @@ from app.storage.quotas import Quotas
 from app.storage.usage import Use
 
 LOOK_S = 0.5
-"""Seconds between two looks while somebody is shut out."""
+"""Seconds between two looks while somebody is shut out, and how long what was seen is told again."""
+
+MOST_REMEMBERED = 1_000
 
 
 @dataclass(slots=True)
@@ -38,6 +43,7 @@ class StartGate:
         self._quotas = quotas
         self.opened = opened
         self._shut: dict[str, _Shut] = {}
+        self._seen: dict[str, tuple[float, Use]] = {}  # of those who are not shut out here
 
     def limits(self, submitter: str) -> bool:
         """Whether a start of this submitter's may be refused at all."""
@@ -84,9 +90,9 @@ class StartGate:
             with suppress(StorageUnavailable):
                 await self.look()
 
-    def explain(self, task: Task) -> str | None:
-        """`details.waiting` of a task that the gate holds back, as JSON; None for any other."""
-        shut = self._shut.get(task.submitter)
+    async def explain(self, task: Task) -> str | None:
+        """`details.waiting` of a task that a quota holds back, here or anywhere, as JSON; None for any other."""
+        shut = self._shut.get(task.submitter) or await self._shut_elsewhere(task)
         if shut is None or shut.room > 0:
             return None
         quota = self._quotas.of(task.submitter)
@@ -99,3 +105,25 @@ class StartGate:
             missing, limit, used = to_wire(shortfall(wanted, free)), None, None
         found = {"reason": "quota", "missing": missing, "policy": shut.policy, "limit": limit, "used": used}
         return json.dumps(found, separators=(",", ":"))
+
+    async def _shut_elsewhere(self, task: Task) -> _Shut | None:
+        """What a node that tried to start the task would find. While the database does not answer, nothing is told."""
+        quota = self._quotas.of(task.submitter)
+        if not quota.limits_starts:
+            return None
+        try:
+            use = await self._use_of(task.submitter)
+        except StorageUnavailable:
+            return None
+        as_many_run = not room_for_starts(quota, use.running, {}, {})
+        room = room_for_starts(quota, use.running, use.held, task.requested)
+        return _Shut("running" if as_many_run else "held", task.requested, room, use)
+
+    async def _use_of(self, submitter: str) -> Use:
+        at, use = self._seen.get(submitter, (-inf, Use()))
+        if time.monotonic() >= at + LOOK_S:
+            use = await self._quotas.usage.of(submitter)
+            if len(self._seen) >= MOST_REMEMBERED:
+                self._seen.clear()
+            self._seen[submitter] = time.monotonic(), use
+        return use

@@ -121,6 +121,7 @@ class Node:
     reader: StatusReader
     manager: ResourceManager
     leases: Leases
+    gate: StartGate
     dispatcher: Dispatcher
     submission: SubmissionHandler
     heartbeat: Heartbeat
@@ -263,6 +264,7 @@ def _assemble(
     recorder = Recorder(journal)
     gate = StartGate(quotas)
     dispatcher = Dispatcher(leases, manager, registry, recorder, gate, clock=lambda: time.time() + node.late_s)
+    gate.opened = dispatcher.look
     backend = AsyncioBackend(cancel_grace_s=5, max_result_bytes=100_000)
     told: list[str] = []
     node = Node(
@@ -273,6 +275,7 @@ def _assemble(
         reader=reader,
         manager=manager,
         leases=leases,
+        gate=gate,
         dispatcher=dispatcher,
         submission=SubmissionHandler(
             journal,

@@ -90,7 +90,7 @@ async def list_tasks(request: Request, query: Annotated[ListQuery, Query()]) -> 
         for task in page:
             task.result_json = None
     opened = [await shown(request, service, principal, task) for task in page]
-    items = [task.status_json(why_it_waits(service, task)) for task in opened]
+    items = [task.status_json(await why_it_waits(service, task)) for task in opened]
     following = _cursor_of(page[-1].task_id) if len(tasks) > query.limit else None
     return JsonAnswer(200, page_json(items, following))
 

@@ -125,7 +125,7 @@ async def get_task(request: Request) -> Response:
     wait_s = wait_of(request)
     if wait_s is not None and not task.state.terminal:
         task = await _changed(request, task, known_version(request), wait_s)
-    return _status(request, service, await shown(request, service, principal_of(request), task), waited=wait_s)
+    return await _status(request, service, await shown(request, service, principal_of(request), task), waited=wait_s)
 
 
 async def _changed(request: Request, task: Task, known: int | None, wait_s: float) -> Task:
@@ -149,8 +149,8 @@ async def _changed(request: Request, task: Task, known: int | None, wait_s: floa
                 raise UNAUTHENTICATED
 
 
-def _status(request: Request, service: Service, task: Task, waited: int | None) -> Response:
-    waiting = why_it_waits(service, task)
+async def _status(request: Request, service: Service, task: Task, waited: int | None) -> Response:
+    waiting = await why_it_waits(service, task)
     etag = etag_of(task, waiting)
     headers: list[Header] = [(b"etag", etag.encode())]
     if not task.state.terminal:
@@ -183,4 +183,4 @@ async def cancel_task(request: Request, task_id: str) -> Response:
     task = await visible_task(service, principal, task_id)
     task = await shown(request, service, principal, task)
     headers: list[Header] = [location(task_id), *([] if task.state.terminal else [RETRY_AFTER])]
-    return JsonAnswer(202, task.status_json(why_it_waits(service, task)).encode(), headers)
+    return JsonAnswer(202, task.status_json(await why_it_waits(service, task)).encode(), headers)
