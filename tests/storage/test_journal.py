@@ -364,16 +364,19 @@ async def _seen(what: bool) -> bool:
 async def test_a_connection_in_doubt_is_not_used_again(database_url: str) -> None:
     """After each kind of cut, the next commit is right: no late answer is taken for another's."""
     async with Proxy(database_url) as proxy, open_store(proxy.url, sql_url=database_url) as store:
-        tasks = [accepted_task() for _ in range(20)]
+        in_doubt: list[Task] = []
         await store.put(accepted_task())
-        for task in tasks:
+        for task in [accepted_task() for _ in range(20)]:
             proxy.lose_next_answer = True
             with pytest.raises(StorageUnavailable):
                 await store.put(task)
-            again = accepted_task(message_id=task.message_id)
-            with pytest.raises(DuplicateMessage):
-                await store.put(again)
-        await store.check_whole(ids(tasks))
+            # On a slow machine the answer that got lost may be one to the question whether the database is there.
+            if await store.sql.fetchval("SELECT count(*) FROM tasks WHERE task_id = $1", task.task_id):
+                in_doubt.append(task)
+                with pytest.raises(DuplicateMessage):
+                    await store.put(accepted_task(message_id=task.message_id))
+        assert in_doubt
+        await store.check_whole(ids(in_doubt))
 
 
 # -- many at once ----------------------------------------------------------------------------------------------------
