@@ -12,7 +12,7 @@ from app.bootstrap.delivery import Delivery
 from app.bootstrap.execution import Execution, capacity_of
 from app.bootstrap.limits import Limits
 from app.bootstrap.outbound import outbound_client
-from app.bootstrap.security import Security, sealer_of
+from app.bootstrap.security import Security
 from app.bootstrap.storage import Storage, open_database
 from app.bootstrap.submission import Submission
 from app.clock import utc_now
@@ -55,7 +55,8 @@ async def running_service(settings: Settings, metrics: Metrics) -> AsyncIterator
         storage = Storage(await open_database(settings.storage, stack), settings, metrics, security.contents.kids)
         execution = Execution(settings, registry, storage, security, metrics, capacity)
         revocations = await security.follow(storage.database)
-        delivery = Delivery(settings, storage, execution, outbound, sealer_of(settings), security.contents, metrics)
+        sealer = security.sealing_keys.sealer
+        delivery = Delivery(settings, storage, execution, outbound, sealer, security.contents, metrics)
         runtime = Runtime(settings, storage, execution, delivery, security, metrics)
         submission = Submission(settings.execution, registry, storage, execution, security, delivery.callbacks)
         limits = Limits(settings.security, storage, stack)

@@ -1,5 +1,6 @@
 """The security of a service: who may call, and what opens what comes encrypted."""
 
+import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -15,8 +16,8 @@ from app.security.keys import KeySet
 from app.security.local_keys import LocalKeys
 from app.security.published import PublishedKeys
 from app.security.revoked import Revoked, RevokedTokens
-from app.security.sealing import FILE_NAME as SEALING_KEYS
-from app.security.sealing import Sealer, sealer_from
+from app.security.sealing_keys import FILE_NAME as SEALING_KEYS
+from app.security.sealing_keys import SealingKeys
 from app.security.token_keys import LOOK_S, TokenKeys
 from app.security.tokens import DEFAULT_LEEWAY_S, TokenVerifier
 from app.settings import Settings
@@ -25,11 +26,6 @@ from app.storage.revocations import Revocation, Revocations
 
 REVOCATIONS_S = 2.0
 """Seconds between two reads of the list: what one node revokes holds at all within five."""
-
-
-def sealer_of(settings: Settings) -> Sealer:
-    """What seals the secrets of webhooks. Raises KeyConfigurationError."""
-    return sealer_from(settings.security.sealing_keys_file or settings.storage.data_dir / SEALING_KEYS)
 
 
 class Security:
@@ -51,6 +47,7 @@ class Security:
         self.published = PublishedKeys(self.ring, settings.storage.data_dir)
         self.opener = Opener(self.ring)
         self.contents = Contents(self.ring, self.opener)
+        self._sealing_keys_file = sealing_keys_file(settings)
 
     async def load(self, stack: AsyncExitStack) -> None:
         """Reads the keys, and registers the end of what reads them. Raises KeyConfigurationError."""
@@ -58,6 +55,7 @@ class Security:
         await self.token_keys.load()
         stack.callback(self.opener.close)
         self.ring.load()
+        self.sealing_keys = SealingKeys(self._sealing_keys_file)
 
     async def follow(self, database: Database) -> Revocations:
         """Reads the list of revocations, and from now on whenever it has changed. Raises StorageUnavailable."""
@@ -75,9 +73,18 @@ class Security:
         look = Periodic("token keys' files", LOOK_S, self.token_keys.look)
         refresh = Periodic("issuer's token keys", self._refresh_s, self.token_keys.refresh, at_once=False)
         ring = Periodic("encryption keys", LOOK_S, self.opener.refresh, at_once=False)
-        return [look, *([refresh] if self._has_issuer else ()), *self._revocations, ring]
+        sealing = Periodic("sealing keys", LOOK_S, self._look_at_sealing_keys, at_once=False)
+        return [look, *([refresh] if self._has_issuer else ()), *self._revocations, ring, sealing]
+
+    async def _look_at_sealing_keys(self) -> None:
+        await asyncio.to_thread(self.sealing_keys.look)
 
 
 def encryption_keys_dir(settings: Settings) -> Path:
     """Where the keys for encrypted messages are."""
     return settings.security.encryption_keys_dir or settings.storage.data_dir / "encryption-keys"
+
+
+def sealing_keys_file(settings: Settings) -> Path:
+    """Where the keys are that seal the secrets of webhooks."""
+    return settings.security.sealing_keys_file or settings.storage.data_dir / SEALING_KEYS

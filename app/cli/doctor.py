@@ -1,53 +1,30 @@
 """task-executor doctor: what is wrong with this machine's settings, and how to mend it."""
 
-import asyncio
-import os
 import shutil
 import socket
-import stat
-import time
 from collections.abc import Iterator
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import typer
 from rich.table import Table
 
-from app.bootstrap.security import Security
+from app.cli.database_checks import database
 from app.cli.failures import CommandFailed, ExitCode
-from app.cli.own_token import uses_own_key
+from app.cli.finding import Finding, directory_fault
+from app.cli.key_checks import audit_directory, encryption_keys, sealing_keys, token_keys
 from app.cli.startup import listen, sentence
 from app.cli.tables import cell, out
 from app.protocol.resources import to_wire
 from app.resources.discovery import CapacityError, configured, discover
-from app.security.errors import KeyConfigurationError
-from app.security.own_key import FILE_NAME, own_signing_key
 from app.settings import Settings, SettingsError, StorageSettings
-from app.storage import guard, migrations
-from app.storage.database import Database
-from app.storage.errors import StorageUnavailable
-from app.storage.grants import may_alter_history
-from app.storage.usage import Usage
 from app.task_types.registry import TaskTypeError, load
 
 MIN_FREE_BYTES = 1_000_000_000
-MAX_CLOCK_DIFFERENCE_S = 5.0
 STYLES = {"ok": "green", "warn": "yellow", "wrong": "red"}
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one check found; `text` says it, with the fix where there is something to mend."""
-
-    subject: str
-    verdict: Literal["ok", "warn", "wrong"]
-    text: str
-
-
 def doctor() -> None:
-    """Check the settings, the database, the data directory, the keys, the port and the clock of this machine.
+    """Check the settings, the directories, the keys, the port, the database and the clock of this machine.
 
     Exit code 1 where something would keep the service from starting.
     """
@@ -67,12 +44,12 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _task_types(settings)
     yield _capacity(settings.execution.capacity)
     yield from _data_directory(settings.storage)
-    yield _keys(settings)
+    yield token_keys(settings)
+    yield encryption_keys(settings)
+    yield sealing_keys(settings)
+    yield audit_directory(settings.storage)
     yield _port(settings.server.host, settings.server.port)
-    if settings.storage.database_url is None:
-        yield Finding("database", "ok", "none is set: the service runs a Postgres of its own on the data directory")
-    else:
-        yield from asyncio.run(_database(settings.storage.database_url, unsafe=settings.storage.unsafe_database))
+    yield from database(settings.storage)
 
 
 def _task_types(settings: Settings) -> Finding:
@@ -94,21 +71,12 @@ def _capacity(text: str | None) -> Finding:
 
 def _data_directory(storage: StorageSettings) -> Iterator[Finding]:
     subject, directory = "data directory", storage.data_dir
-    there = directory
-    while not there.exists() and there != there.parent:
-        there = there.parent
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        yield Finding(
-            subject, "wrong", f"{there} cannot be written: give it to this user, or set TASK_EXECUTOR_DATA_DIR"
-        )
+    if fault := directory_fault(directory, "TASK_EXECUTOR_DATA_DIR"):
+        yield Finding(subject, "wrong", fault)
         return
-    mode = stat.S_IMODE(directory.stat().st_mode) if directory.exists() else 0
-    if mode & stat.S_IWOTH:
-        yield Finding(subject, "wrong", f"anyone can write to {directory}: run `chmod o-w {directory}`")
-    else:
-        state = "is there" if directory.exists() else "will be made at the first start"
-        yield Finding(subject, "ok", f"{directory.resolve()} {state}")
-    yield _disk(there)
+    state = "is there" if directory.exists() else "will be made at the first start"
+    yield Finding(subject, "ok", f"{directory.resolve()} {state}")
+    yield _disk(next(each for each in (directory, *directory.absolute().parents) if each.exists()))
 
 
 def _disk(directory: Path) -> Finding:
@@ -117,25 +85,6 @@ def _disk(directory: Path) -> Finding:
     if free < MIN_FREE_BYTES:
         return Finding("disk", "warn", f"{text}: make room, Postgres stops when the disk is full")
     return Finding("disk", "ok", text)
-
-
-def _keys(settings: Settings) -> Finding:
-    security, data_dir = settings.security, settings.storage.data_dir
-    try:
-        if not uses_own_key(security):
-            asyncio.run(_load_keys(settings))
-            return Finding("keys", "ok", f"tokens come from the issuer {security.jwt_issuer!r}")
-        if not (data_dir / FILE_NAME).exists():
-            return Finding("keys", "ok", "the service's own key will be made at the first start")
-        own_signing_key(data_dir)
-    except KeyConfigurationError as error:
-        return Finding("keys", "wrong", str(error))
-    return Finding("keys", "ok", "the service's own key: `task-executor token` prints tokens")
-
-
-async def _load_keys(settings: Settings) -> None:
-    async with AsyncExitStack() as stack:
-        await Security(settings).load(stack)
 
 
 def _port(host: str, port: int) -> Finding:
@@ -154,69 +103,6 @@ def _answers(host: str, port: int) -> bool:
     except OSError:
         return False
     return True
-
-
-async def _database(url: str, *, unsafe: bool) -> list[Finding]:
-    database = Database(url, pool_size=1)
-    try:
-        findings = [await _server(database), await _clock(database)]
-        for subject, check in (("durability", guard.check_durability), ("schema", migrations.check)):
-            try:
-                await check(database)
-                findings.append(Finding(subject, "ok", "as it must be"))
-            except (guard.UnfitDatabase, migrations.SchemaMismatch) as error:
-                allowed = unsafe and subject == "durability"
-                findings.append(Finding(subject, "warn" if allowed else "wrong", str(error)))
-        if findings[-1].verdict == "ok":
-            findings.append(await _quotas(database))
-            findings.append(await _role(database))
-        return findings
-    except StorageUnavailable as error:
-        return [Finding("database", "wrong", sentence(error))]
-    finally:
-        await database.close()
-
-
-async def _quotas(database: Database) -> Finding:
-    """What submitters use is counted with every change; here it is counted from the tasks, and corrected."""
-    wrong = await Usage(database).recount()
-    if wrong:
-        names = ", ".join(wrong[:10])
-        return Finding("quotas", "warn", f"what {names} use was counted wrong, and is right again: please report it")
-    return Finding("quotas", "ok", "what submitters use is what their tasks add up to")
-
-
-async def _server(database: Database) -> Finding:
-    try:
-        await guard.check_version(database)
-    except guard.UnfitDatabase as error:
-        return Finding("database", "wrong", str(error))
-    async with database.connect() as connection:
-        version = (await connection.exec_driver_sql("SHOW server_version")).scalar_one()
-    return Finding("database", "ok", f"Postgres {version} answers")
-
-
-async def _role(database: Database) -> Finding:
-    if await may_alter_history(database):
-        return Finding(
-            "role",
-            "warn",
-            "the service's role could change what is recorded: connect as one that does not own the tables "
-            "(`task-executor migrate --grant-to ROLE`)",
-        )
-    return Finding("role", "ok", "what is recorded cannot be changed by the service's role")
-
-
-async def _clock(database: Database) -> Finding:
-    """Leases go by the database's clock, tokens and deadlines by this machine's."""
-    before = time.time()
-    async with database.connect() as connection:
-        theirs = (await connection.exec_driver_sql("SELECT extract(epoch FROM clock_timestamp())")).scalar_one()
-    difference = float(theirs) - (before + time.time()) / 2
-    text = f"{abs(difference):.2f} s {'behind' if difference > 0 else 'ahead of'} the database's"
-    if abs(difference) > MAX_CLOCK_DIFFERENCE_S:
-        return Finding("clock", "warn", f"{text}: let both follow the same time server")
-    return Finding("clock", "ok", text)
 
 
 def _table(findings: list[Finding]) -> Table:

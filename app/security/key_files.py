@@ -1,8 +1,11 @@
-"""Private RSA keys as files: PKCS#8 PEM without a password, mode 0600, each written whole or not at all."""
+"""Private keys as files of mode 0600, each written whole or not at all; RSA keys are PKCS#8 PEM without a password."""
 
+import fcntl
 import os
 import stat
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -29,7 +32,7 @@ def pem_of(key: rsa.RSAPrivateKey) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
-def create(path: Path, pem: bytes) -> bool:
+def create(path: Path, content: bytes) -> bool:
     """Writes the key beside its place and links it there: never half a file, and never over another's key.
 
     False where another process was first. Raises OSError.
@@ -38,7 +41,7 @@ def create(path: Path, pem: bytes) -> bool:
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.stem}-", dir=path.parent)  # made with mode 0600
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(pem)
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.link(temporary, path)
@@ -52,17 +55,43 @@ def create(path: Path, pem: bytes) -> bool:
 def replace(path: Path, content: bytes) -> None:
     """Puts a file with mode 0600 in the place of the one that is there, whole or not at all. Raises OSError."""
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.stem}-", dir=path.parent)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    Path(temporary).replace(path)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except OSError:
+        Path(temporary).unlink(missing_ok=True)
+        raise
 
 
-def read(path: Path, name: str, harm: str) -> rsa.RSAPrivateKey:
-    """The key in a file that nobody but its owner may touch. Raises OSError, KeyConfigurationError.
+@contextmanager
+def turn(directory: Path) -> Iterator[None]:
+    """Two that replace files of the directory at once take turns: neither forgets what the other wrote."""
+    directory.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
-    `name` is what the key is called, `harm` what others could do with it.
+
+def state(path: Path) -> object:
+    """Another one as soon as the file is another one, or may be touched by others; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_mode
+
+
+def read_private(path: Path, name: str, harm: str) -> bytes:
+    """What is in a file that nobody but its owner may touch. Raises OSError, KeyConfigurationError.
+
+    `name` is what it holds, `harm` what others could do with that.
     """
     with path.open("rb") as file:
         # The open file is asked, not the path, which could name another file by now.
@@ -71,7 +100,12 @@ def read(path: Path, name: str, harm: str) -> rsa.RSAPrivateKey:
             raise KeyConfigurationError(
                 f"the {name} {path} has mode {mode:04o}, so that others could {harm}: run `chmod 600 {path}`"
             )
-        pem = file.read()
+        return file.read()
+
+
+def read(path: Path, name: str, harm: str) -> rsa.RSAPrivateKey:
+    """The RSA key in such a file. Raises OSError, KeyConfigurationError."""
+    pem = read_private(path, name, harm)
     try:
         key = load_pem_private_key(pem, password=None)
     except (ValueError, TypeError):

@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.security import key_files
 from app.security.errors import KeyConfigurationError
 from app.security.jwks import keys_from_file
 from app.security.keys import VerificationKey, secret_key
@@ -44,7 +45,7 @@ class LocalKeys:
 
     def state(self) -> tuple[object, ...]:
         """Another one as soon as one of the files is another one, or a retired key has come to its end."""
-        return (*(_state(path) for path in self._files()), self._retired())
+        return (*(key_files.state(path) for path in self._files()), self._retired())
 
     def _retired(self) -> int | None:
         try:
@@ -55,11 +56,3 @@ class LocalKeys:
     def _files(self) -> list[Path]:
         files = [] if self.keys_file is None else [self.keys_file]
         return [self.data_dir / FILE_NAME, self.data_dir / RETIRED_FILE_NAME] if self.own else files
-
-
-def _state(path: Path) -> object:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_mode

@@ -4,11 +4,7 @@ The private half of the old key is gone at once. Its public half stays in a JWKS
 time `until` which tokens that it has signed may still come; the service drops it then.
 """
 
-import fcntl
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +24,7 @@ def rotate_signing_key(data_dir: Path, overlap_s: float, now: float) -> SigningK
     Running services take it up within a second or so. Raises KeyConfigurationError.
     """
     try:
-        with _turn(data_dir):
+        with key_files.turn(data_dir):
             old = own_signing_key(data_dir)
             # First the old public half, then the new key: a service that reads in between knows both or the old one.
             key_files.replace(data_dir / RETIRED_FILE_NAME, _with(_retired(data_dir, now), old, now + overlap_s, now))
@@ -63,16 +59,3 @@ def _with(members: list[dict[str, Any]], old: SigningKey, until: float, now: flo
     public = {**old.verification_key.jose_key.to_dict(), "kid": old.kid, "until": int(until)}
     kept = [*members, public] if until > now else members
     return json.dumps({"keys": kept}, indent=1).encode()
-
-
-@contextmanager
-def _turn(data_dir: Path) -> Iterator[None]:
-    """Two that rotate at once take turns: neither forgets the other's old key."""
-    data_dir.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(data_dir, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

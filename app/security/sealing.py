@@ -1,109 +1,85 @@
 """Secrets of others at rest: sealed with a key that is not in the database (AES-256-GCM).
 
-The keys are lines of a file, each the base64 of 32 bytes. The first one seals; all of them open, so that a new key is
-put on top and the old ones stay for as long as something is sealed with them. Replicas need the same file.
+The first of a sealer's keys seals; all of them open, so that a new key is put before the others and those stay for as
+long as something is sealed with them. Where the keys are is another matter: sealing_keys.py.
 """
 
 import hmac
 import os
-import stat
-import tempfile
-from base64 import b64decode, b64encode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
-from pathlib import Path
+from typing import NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from app.security.errors import KeyConfigurationError
+ID_BYTES = 8
+"""What is sealed begins with so many bytes that name its key."""
 
-FILE_NAME = "sealing-keys"
-KEY_BYTES = 32
-_ID_BYTES, _NONCE_BYTES = 8, 12
-_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+_NONCE_BYTES = 12
 
 
 class CannotOpen(Exception):
     """Sealed with a key that is not here, for another purpose, or altered."""
 
 
-class Sealer:
-    """Seals and opens short secrets. `purpose` binds what is sealed to its place: elsewhere it does not open."""
+class _Keys(NamedTuple):
+    first: bytes
+    ciphers: dict[bytes, AESGCM]
+    fingerprints: bytes
 
-    def __init__(self, keys: Sequence[bytes]) -> None:
-        self._first = _id_of(keys[0])
-        self._ciphers = {_id_of(key): AESGCM(key) for key in keys}
-        # The oldest key: a fingerprint should outlive a new key on top.
-        self._fingerprints = hmac.digest(keys[-1], b"fingerprints", "sha256")
+
+class Sealer:
+    """Seals and opens short secrets. `purpose` binds what is sealed to its place: elsewhere it does not open.
+
+    `look` is asked once where a key is missing: it answers True where it has given other keys (`use`).
+    """
+
+    def __init__(self, keys: Sequence[bytes], look: Callable[[], bool] | None = None) -> None:
+        self._look = look
+        self.use(keys)
+
+    def use(self, keys: Sequence[bytes]) -> None:
+        """From now on these keys."""
+        # The oldest key makes fingerprints: they should outlive a new key before the others. All in one assignment,
+        # so that another thread finds the old ones or the new ones.
+        self._keys = _Keys(
+            _id_of(keys[0]),
+            {_id_of(key): AESGCM(key) for key in keys},
+            hmac.digest(keys[-1], b"fingerprints", "sha256"),
+        )
+
+    @property
+    def key_id(self) -> bytes:
+        """What all begins with that is sealed now."""
+        return self._keys.first
 
     def seal(self, secret: bytes, purpose: str) -> bytes:
         """Key id, nonce, ciphertext and tag."""
-        nonce = os.urandom(_NONCE_BYTES)
-        return self._first + nonce + self._ciphers[self._first].encrypt(nonce, secret, purpose.encode())
+        nonce, keys = os.urandom(_NONCE_BYTES), self._keys
+        return keys.first + nonce + keys.ciphers[keys.first].encrypt(nonce, secret, purpose.encode())
 
     def open(self, sealed: bytes, purpose: str) -> bytes:
         """The secret. Raises CannotOpen."""
-        cipher = self._ciphers.get(sealed[:_ID_BYTES])
-        nonce = sealed[_ID_BYTES : _ID_BYTES + _NONCE_BYTES]
+        cipher = self._cipher(sealed[:ID_BYTES])
+        nonce = sealed[ID_BYTES : ID_BYTES + _NONCE_BYTES]
         if cipher is None:
             raise CannotOpen("sealed with a key that this service does not have")
         try:
-            return cipher.decrypt(nonce, sealed[_ID_BYTES + _NONCE_BYTES :], purpose.encode())
+            return cipher.decrypt(nonce, sealed[ID_BYTES + _NONCE_BYTES :], purpose.encode())
         except (InvalidTag, ValueError):
             raise CannotOpen("altered, or sealed for another purpose") from None
 
     def fingerprint(self, secret: str) -> str:
         """Tells secrets apart without a way back: who has the database but not the key cannot try guesses."""
-        return hmac.new(self._fingerprints, secret.encode(), sha256).hexdigest()
+        return hmac.new(self._keys.fingerprints, secret.encode(), sha256).hexdigest()
 
-
-def sealer_from(path: Path) -> Sealer:
-    """The keys in a file; made with one new key where there is none.
-
-    Raises KeyConfigurationError where others can read it or it holds no keys.
-    """
-    try:
-        if not path.exists():
-            _create(path)
-        return Sealer(_keys(path))
-    except OSError as error:
-        raise KeyConfigurationError(f"the sealing keys {path} cannot be read or made: {error.strerror}") from None
-
-
-def _keys(path: Path) -> list[bytes]:
-    with path.open("rb") as file:
-        mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-        if mode & _OTHERS:
-            raise KeyConfigurationError(
-                f"the sealing keys {path} have mode {mode:04o}, so that others could open what is sealed: "
-                f"run `chmod 600 {path}`"
-            )
-        lines = file.read().split()
-    try:
-        keys = [b64decode(line, validate=True) for line in lines]
-    except ValueError:
-        keys = []
-    if not keys or any(len(key) != KEY_BYTES for key in keys):
-        raise KeyConfigurationError(f"the file {path} must hold sealing keys, a line each: `openssl rand -base64 32`")
-    return keys
-
-
-def _create(path: Path) -> None:
-    """Whole or not at all, and never over another's."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=".sealing-keys-", dir=path.parent)  # made with mode 0600
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(b64encode(os.urandom(KEY_BYTES)) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(temporary, path)
-    except FileExistsError:
-        pass  # Another process was first; its key is the one.
-    finally:
-        Path(temporary).unlink()
+    def _cipher(self, key_id: bytes) -> AESGCM | None:
+        cipher = self._keys.ciphers.get(key_id)
+        if cipher is None and self._look is not None and self._look():
+            cipher = self._keys.ciphers.get(key_id)
+        return cipher
 
 
 def _id_of(key: bytes) -> bytes:
-    return sha256(b"sealing key" + key).digest()[:_ID_BYTES]
+    return sha256(b"sealing key" + key).digest()[:ID_BYTES]

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from app.cli import doctor
+from app.cli import database_checks, doctor
 from app.cli.startup import listen
+from app.security.envelopes.key_ring import KeyRing
 from app.security.own_key import FILE_NAME, own_signing_key
+from app.security.sealing_keys import SealingKeys
 from tests.cli.conftest import Run
 from tests.support.machine import free_port
 
@@ -26,11 +28,14 @@ def verdicts(out: str) -> dict[str, str]:
     return {row[1].split("  ")[0].strip(): row[0] for row in rows}
 
 
-def test_a_fresh_machine_is_well(run: Run) -> None:
+def test_a_fresh_machine_is_well(run: Run, tmp_path: Path) -> None:
     ended = run("doctor")
     assert ended.code == 0
     assert set(verdicts(ended.out).values()) <= {"ok", "warn"}
-    assert {"settings", "task types", "data directory", "keys", "port", "database"} <= verdicts(ended.out).keys()
+    looked_at = {"encryption keys", "sealing keys", "audit"}
+    looked_at |= {"settings", "task types", "data directory", "keys", "port", "database"}
+    assert looked_at <= verdicts(ended.out).keys()
+    assert not (tmp_path / "data").exists(), "it leaves no files behind"
 
 
 def test_a_real_database_is_looked_at_closely(run: Run, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,6 +74,51 @@ def test_a_key_that_others_can_read(run: Run, tmp_path: Path) -> None:
     ended = run("doctor")
     assert (ended.code, verdicts(ended.out)["keys"]) == (1, "wrong")
     assert "chmod 600" in ended.out
+
+
+def test_encryption_keys_that_others_can_read_or_put_there(run: Run, tmp_path: Path) -> None:
+    ring = KeyRing(tmp_path / "data" / "encryption-keys", 60)
+    ring.load()
+    assert verdicts(run("doctor").out)["encryption keys"] == "ok"
+    ring.directory.chmod(0o777)
+    ended = run("doctor")
+    assert (ended.code, verdicts(ended.out)["encryption keys"]) == (1, "wrong")
+    assert "chmod o-w" in ended.out
+    ring.directory.chmod(0o700)
+    next(ring.directory.iterdir()).chmod(0o644)
+    ended = run("doctor")
+    assert (ended.code, verdicts(ended.out)["encryption keys"]) == (1, "wrong")
+    assert "chmod 600" in ended.out
+
+
+def test_sealing_keys_that_are_none(run: Run, tmp_path: Path) -> None:
+    keys = SealingKeys(tmp_path / "data" / "sealing-keys")
+    assert verdicts(run("doctor").out)["sealing keys"] == "ok"
+    keys.path.write_text("broken")
+    ended = run("doctor")
+    assert (ended.code, verdicts(ended.out)["sealing keys"]) == (1, "wrong")
+    assert "openssl rand" in ended.out
+
+
+def test_the_directory_of_signed_heads(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = tmp_path / "data" / "audit"
+    directory.mkdir(parents=True)
+    own_signing_key(tmp_path / "data")
+    assert verdicts(run("doctor").out)["audit"] == "ok"
+    (directory / "heads-2026-11-26.txt").write_text("head eyJhbGciOiJub25lIn0.e30.\n")
+    ended = run("doctor")
+    assert (ended.code, verdicts(ended.out)["audit"]) == (0, "warn")
+    assert "a new chain will begin" in ended.out
+    directory.chmod(0o777)
+    assert verdicts(run("doctor").out)["audit"] == "wrong"
+    monkeypatch.setenv("TASK_EXECUTOR_AUDIT_HEAD_S", "0")
+    assert verdicts(run("doctor").out)["audit"] == "warn"
+
+
+def test_an_issuer_is_asked_and_nothing_else_is_made(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASK_EXECUTOR_JWT_SECRET", "0123456789" * 4)
+    assert verdicts(run("doctor").out)["keys"] == "ok"
+    assert not (tmp_path / "data").exists()
 
 
 def test_a_directory_that_anyone_can_write(run: Run, tmp_path: Path) -> None:
@@ -120,7 +170,7 @@ def test_a_disk_that_is_nearly_full(run: Run, monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_clock_that_differs(run: Run, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", database_url)
-    monkeypatch.setattr(doctor, "MAX_CLOCK_DIFFERENCE_S", -1.0)
+    monkeypatch.setattr(database_checks, "MAX_CLOCK_DIFFERENCE_S", -1.0)
     assert verdicts(run("doctor").out)["clock"] == "warn"
 
 

@@ -1,12 +1,18 @@
 """Keys are replaced by one command."""
 
+import asyncio
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
+from app.cli import keys
 from app.security.envelopes.key_ring import KeyRing
 from app.security.own_key import own_signing_key
 from app.security.rotation import retired_keys
+from app.security.sealing_keys import SealingKeys
+from app.storage.database import Database
+from app.storage.webhook_secrets import WebhookSecrets
 from tests.cli.conftest import Run
 
 
@@ -37,6 +43,41 @@ def test_the_encryption_key_and_the_list_of_them(run: Run, tmp_path: Path) -> No
     lines = run("keys", "list").out.splitlines()
     assert (new.kid in lines[1], "it is the current key" in lines[1]) == (True, True)
     assert (old.kid in lines[2], "until" in lines[2]) == (True, True)
+
+
+def test_the_key_that_seals_the_secrets_of_webhooks(
+    run: Run, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setattr(keys, "SETTLE_S", 0)
+    path = tmp_path / "data" / "sealing-keys"
+    old = SealingKeys(path)
+
+    async def store() -> None:
+        database = Database(database_url)
+        for number in range(2):
+            sealed = old.sealer.seal(b"secret", f"s{number}")
+            await WebhookSecrets(database).add_first(f"s{number}", str(uuid4()), sealed)
+        await database.close()
+
+    asyncio.run(store())
+    first = run("keys", "rotate", "--sealing")
+    assert (first.code, "2 were sealed anew" in first.out) == (0, True)
+    assert len(path.read_text().split()) == 2
+    second = run("keys", "rotate", "--sealing", "--void")
+    assert (second.code, "2 were sealed anew" in second.out) == (0, True)
+    (key,) = path.read_text().split()
+    assert (path.stat().st_mode & 0o777, key in first.out + second.out) == (0o600, False)
+
+
+def test_one_key_at_a_time(run: Run) -> None:
+    assert run("keys", "rotate", "--sealing", "--signing").code == 2
+
+
+def test_a_sealing_key_needs_the_database(run: Run, tmp_path: Path) -> None:
+    ended = run("keys", "rotate", "--sealing")
+    assert (ended.code, "There is no database" in ended.err) == (1, True)
+    assert not (tmp_path / "data" / "sealing-keys").exists()
 
 
 def test_an_encryption_key_is_not_made_void(run: Run) -> None:

@@ -39,7 +39,8 @@ SAID = {
     "prune": "0 tasks",
     "prune --dry-run": "nothing is dropped",
     "audit verify --all": "every history is whole",
-    "doctor": "of its own",
+    "keys rotate --sealing": "sealed with a new key from now on",
+    "doctor": "what is recorded cannot be changed by the service's role",
 }
 
 

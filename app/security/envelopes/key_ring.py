@@ -10,6 +10,7 @@ directory that several services share, is a whole ring.
 
 import logging
 import re
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -67,6 +68,11 @@ class KeyRing:
             if not names and self._keys:
                 raise KeyConfigurationError(f"there is no encryption key in {self.directory} any more")
             if names != self._names:
+                # A newer key of somebody else's would be taken for the current one.
+                if self.directory.stat().st_mode & stat.S_IWOTH:
+                    raise KeyConfigurationError(
+                        f"anyone can write to {self.directory} and put a key there: run `chmod o-w {self.directory}`"
+                    )
                 self._keys = _in_order([_read(self.directory / name) for name in names])
                 self._names = names
         except OSError as error:

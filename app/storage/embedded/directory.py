@@ -170,7 +170,7 @@ class ServerDirectory:
     def _postmaster_lines(self) -> list[str]:
         try:
             content = (self.cluster / "postmaster.pid").read_text()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
         return [line.strip() for line in content.splitlines()]
 

@@ -172,6 +172,19 @@ def test_the_submitter_s_secret_signs_and_two_do_while_it_changes(alice: Caller,
     assert len(alice.http.get("/v1/webhook-secrets").json()["items"]) == 1
 
 
+def test_a_service_that_runs_takes_up_a_new_sealing_key(start_quick: Callable[..., Service], sink: Sink) -> None:
+    service = start_quick()
+    callers = Callers(service)
+    alice = callers.make(Role.SUBMITTER)
+    secret = alice.http.post("/v1/webhook-secrets").json()["secret"]
+    rotated = service.command("keys", "rotate", "--sealing", "--void")
+    assert (rotated.returncode, "1 were sealed anew" in rotated.stdout) == (0, True), rotated.stderr
+    alice.submit(message(callback={"url": sink.tell("/hook", answers(200))}))
+    wait_until(lambda: sink.at("/hook"), "a webhook", 30)
+    Webhook(secret).verify(sink.at("/hook")[0].body, sink.at("/hook")[0].headers)
+    callers.close()
+
+
 def test_a_secret_is_nowhere_but_in_what_seals_it(
     start_quick: Callable[..., Service], sink: Sink, database_url: str
 ) -> None:
