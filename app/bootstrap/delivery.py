@@ -3,6 +3,7 @@
 from contextlib import AsyncExitStack
 
 from app.bootstrap.execution import Execution
+from app.bootstrap.security import Security
 from app.bootstrap.storage import Storage
 from app.bootstrap.webhooks import Webhooks
 from app.delivery.acknowledgements import Acknowledgements
@@ -11,8 +12,6 @@ from app.delivery.places import StreamPlaces
 from app.delivery.watch import Watch
 from app.execution.periodic import Periodic
 from app.outbound.client import OutboundClient
-from app.security.envelopes.contents import Contents
-from app.security.sealing import Sealer
 from app.settings import Settings
 from app.submission.callbacks import Callbacks
 from app.telemetry.metrics import Metrics
@@ -27,8 +26,7 @@ class Delivery:
         storage: Storage,
         execution: Execution,
         client: OutboundClient,
-        sealer: Sealer,
-        contents: Contents,
+        security: Security,
         metrics: Metrics,
     ) -> None:
         self._lease_s = settings.execution.lease_s
@@ -38,8 +36,11 @@ class Delivery:
         self.acknowledgements = Acknowledgements(
             storage.leases, storage.journal, storage.queries, storage.reader, execution.dispatcher.acknowledge
         )
+        sealer = security.sealing_keys.sealer
         self.callbacks = Callbacks(client.rules, sealer, storage.delivery_log.sealed_secret)
-        self.webhooks = Webhooks(settings.outbound, storage, self.acknowledgements, client, sealer, contents, metrics)
+        self.webhooks = Webhooks(
+            settings.outbound, storage, self.acknowledgements, client, sealer, security.contents, metrics
+        )
 
     def start(self, stack: AsyncExitStack) -> None:
         """Begins to send webhooks; registers the end of that."""

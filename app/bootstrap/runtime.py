@@ -55,8 +55,7 @@ async def running_service(settings: Settings, metrics: Metrics) -> AsyncIterator
         storage = Storage(await open_database(settings.storage, stack), settings, metrics, security.contents.kids)
         execution = Execution(settings, registry, storage, security, metrics, capacity)
         revocations = await security.follow(storage.database)
-        sealer = security.sealing_keys.sealer
-        delivery = Delivery(settings, storage, execution, outbound, sealer, security.contents, metrics)
+        delivery = Delivery(settings, storage, execution, outbound, security, metrics)
         runtime = Runtime(settings, storage, execution, delivery, security, metrics)
         submission = Submission(settings.execution, registry, storage, execution, security, delivery.callbacks)
         limits = Limits(settings.security, storage, stack)
