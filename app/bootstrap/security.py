@@ -5,13 +5,13 @@ import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from app.execution.periodic import Periodic
 from app.security.claims import ClaimRules
 from app.security.envelopes.contents import Contents
 from app.security.envelopes.key_ring import KeyRing
 from app.security.envelopes.opener import Opener
-from app.security.issuer_keys import IssuerKeys
 from app.security.keys import KeySet
 from app.security.local_keys import LocalKeys
 from app.security.published import PublishedKeys
@@ -23,6 +23,9 @@ from app.security.tokens import DEFAULT_LEEWAY_S, TokenVerifier
 from app.settings import Settings
 from app.storage.database import Database
 from app.storage.revocations import Revocation, Revocations
+
+if TYPE_CHECKING:
+    from app.security.issuer_keys import IssuerKeys
 
 REVOCATIONS_S = 2.0
 """Seconds between two reads of the list: what one node revokes holds at all within five."""
@@ -42,7 +45,7 @@ class Security:
         self._has_issuer = url is not None
         self._revocations: list[Periodic] = []
         local = LocalKeys(settings.storage.data_dir, security.jwt_keys_file, security.jwt_secret, url is not None)
-        self.token_keys = TokenKeys(self.verifier, local, None if url is None else IssuerKeys(url))
+        self.token_keys = TokenKeys(self.verifier, local, None if url is None else _issuer_keys(url))
         self.ring = KeyRing(encryption_keys_dir(settings), security.encryption_overlap_s)
         self.published = PublishedKeys(self.ring, settings.storage.data_dir)
         self.opener = Opener(self.ring)
@@ -78,6 +81,12 @@ class Security:
 
     async def _look_at_sealing_keys(self) -> None:
         await asyncio.to_thread(self.sealing_keys.look)
+
+
+def _issuer_keys(url: str) -> "IssuerKeys":
+    from app.security.issuer_keys import IssuerKeys  # noqa: PLC0415 - an HTTP client, for who has an issuer
+
+    return IssuerKeys(url)
 
 
 def encryption_keys_dir(settings: Settings) -> Path:

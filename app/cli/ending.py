@@ -10,6 +10,8 @@ import asyncio
 import logging
 from typing import Any
 
+MOMENT_S = 0.1
+
 logger = logging.getLogger("app.cli.serve")
 
 
@@ -27,8 +29,8 @@ class Ending:
         if service is not None:
             service.ready = False
 
-    def over(self, *, hurried: bool) -> bool:
-        """Whether the connections may be closed; the first call begins the notice and the drain.
+    async def over(self, *, hurried: bool) -> bool:
+        """Whether the connections may be closed; the first call begins the notice and the drain, each waits a moment.
 
         Somebody who is in a hurry waits for neither: what still runs is rescued by others.
         """
@@ -37,6 +39,7 @@ class Ending:
             self._draining = asyncio.create_task(self._drain())
         if hurried:
             self._draining.cancel()
+        await asyncio.wait({self._draining}, timeout=MOMENT_S)
         return hurried or self._draining.done()
 
     async def _drain(self) -> None:

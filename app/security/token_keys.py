@@ -9,12 +9,15 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from app.security.errors import KeyConfigurationError
-from app.security.issuer_keys import IssuerKeys
 from app.security.keys import KeySet, VerificationKey
 from app.security.local_keys import LocalKeys
 from app.security.tokens import TokenVerifier
+
+if TYPE_CHECKING:
+    from app.security.issuer_keys import IssuerKeys
 
 logger = logging.getLogger("app.security")
 
@@ -35,7 +38,7 @@ class TokenKeys:
         self,
         verifier: TokenVerifier,
         local: LocalKeys,
-        issuer: IssuerKeys | None = None,
+        issuer: "IssuerKeys | None" = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._verifier = verifier

@@ -15,7 +15,7 @@ from app.protocol.roles import Role
 from app.security.envelopes.recipients import Recipient
 from app.security.issuing import issue
 from app.security.own_key import own_signing_key
-from tests.support.service import Service
+from tests.support.service import NO_AUTHORITIES, Service
 
 Json = dict[str, Any]
 
@@ -146,7 +146,8 @@ class Callers:
         """A caller of these roles whose subject nobody else has, unless it is given; its token bound to a key."""
         name = subject or f"caller-{uuid4().hex[:12]}"
         token = issue(self._key, name, roles, 3600, time.time(), bound_to=bound_to)
-        client = httpx.Client(base_url=self._url, timeout=30, headers={"Authorization": f"Bearer {token}"})
+        headers = {"Authorization": f"Bearer {token}"}
+        client = httpx.Client(base_url=self._url, timeout=30, headers=headers, verify=NO_AUTHORITIES)
         self._clients.append(client)
         return Caller(name, token, client)
 
