@@ -34,6 +34,7 @@ from app.telemetry.task_events import TaskObserver
 
 logger = logging.getLogger("app.bootstrap")
 
+DEAD_ROWS_S = 15.0
 DAY_S = 24 * 3600.0
 FORGET_RATES_S = 60.0
 
@@ -166,6 +167,7 @@ class Runtime:
             Periodic("node report", self._settings.execution.lease_s / 3, self._report),
             Periodic("weeks to come", DAY_S, self._storage.prepare_weeks),
             Periodic("retention", DAY_S / 4, self._storage.prune),
+            Periodic("count of dead rows", DEAD_ROWS_S, self._storage.count_dead_rows),
             Periodic("quotas", quotas.LOOK_S, self._storage.quotas.look),
             Periodic("rates that nobody uses", FORGET_RATES_S, self._storage.rates.forget),
         ]

@@ -15,6 +15,7 @@ from app.storage.ahead import AheadReader
 from app.storage.claim import Leases
 from app.storage.controls import Controls
 from app.storage.database import Database
+from app.storage.dead_rows import count_dead_rows
 from app.storage.delivery_log import DeliveryLog
 from app.storage.journal import Journal
 from app.storage.nodes import Nodes
@@ -23,7 +24,7 @@ from app.storage.own_database import own_database
 from app.storage.queries import Heads, Queries, StatusReader
 from app.storage.quotas import Quotas
 from app.storage.rates import RateLevels
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import Metrics, Observation
 
 WEEKS_AHEAD = 2
 
@@ -84,6 +85,8 @@ class Storage:
         self.rates = RateLevels(database)
         self.outside_leases = OutsideLeases(database, lease_s=lease_s)
         self.leases = Leases(database, node_id=opened.node_id, lease_s=lease_s, kids=kids)
+        self._dead_rows: int | None = None
+        metrics.observe_with(lambda: Observation(dead_rows=self._dead_rows))
 
     def close_with(self, stack: AsyncExitStack) -> None:
         """Registers the end of what holds connections of its own."""
@@ -100,6 +103,10 @@ class Storage:
     async def prepare_weeks(self) -> None:
         """Partitions for the weeks to come. For repetition."""
         await retention.prepare_weeks(self.database, WEEKS_AHEAD)
+
+    async def count_dead_rows(self) -> None:
+        """What the metrics tell of them. For repetition."""
+        self._dead_rows = await count_dead_rows(self.database)
 
     async def prune(self) -> None:
         """Drops the weeks whose time has passed. For repetition."""

@@ -47,6 +47,7 @@ class Observation:
     `queue_age_seconds`: how long the oldest task that has not started has waited. `waiting`: tasks that wait, by
     `details.waiting.reason`. `running`: attempts that run on this node. `allocated`, `capacity`: units (cpu,
     memory_mb, gpu, custom.licence) of this node. `database_connections`: open connections, by "used" or "free".
+    `dead_rows`: former versions of tasks that no vacuum has removed.
     `webhooks_pending`, `webhook_age_seconds`: deliveries with a message to send, and how long the oldest has waited.
     """
 
@@ -56,6 +57,7 @@ class Observation:
     allocated: Mapping[str, float] | None = None
     capacity: Mapping[str, float] | None = None
     database_connections: Mapping[str, int] | None = None
+    dead_rows: int | None = None
     webhooks_pending: int | None = None
     webhook_age_seconds: float | None = None
 
@@ -256,6 +258,7 @@ class _Observed(Collector):
 def _gauges(observation: Observation) -> Iterator[GaugeMetricFamily]:
     yield from _plain("queue_age_seconds", "Age of the oldest task not started.", observation.queue_age_seconds)
     yield from _plain("running", "Attempts that run on this node.", observation.running)
+    yield from _plain("dead_rows", "Former versions of tasks that no vacuum removes.", observation.dead_rows)
     yield from _plain("webhooks_pending", "Deliveries with a message to send.", observation.webhooks_pending)
     yield from _plain("webhook_age_seconds", "Wait of the oldest of these.", observation.webhook_age_seconds)
     yield from _labelled("waiting", "Tasks that wait, by reason.", "reason", observation.waiting)

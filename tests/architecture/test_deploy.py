@@ -27,7 +27,7 @@ PROMTOOL = shutil.which("promtool", path=str(ROOT / ".venv/tools/usr/bin")) or s
 def known() -> set[str]:
     """The name of every sample that /metrics can have."""
     metrics = Metrics("1")
-    metrics.observe_with(lambda: Observation(0, {}, 0, {}, {}, {}, 0, 0))
+    metrics.observe_with(lambda: Observation(0, {}, 0, {}, {}, {}, 0, 0, 0))
     return {
         family.name.removesuffix(suffix) + suffix
         for family in metrics.registry.collect()
@@ -57,6 +57,7 @@ def test_alerts_and_board_cover_tasks_calls_the_database_and_webhooks() -> None:
             "task_executor_lease_rescues_total",
             "task_executor_journal_commit_seconds_bucket",
             "task_executor_webhook_seconds_count",
+            "task_executor_dead_rows",
             "task_executor_webhooks_pending",
             "task_executor_webhook_age_seconds",
         } <= used(path.read_text())

@@ -120,6 +120,7 @@ def test_the_documentation_names_every_metric_and_no_other(metrics: Metrics) -> 
             allocated={},
             capacity={},
             database_connections={},
+            dead_rows=0,
             webhooks_pending=0,
             webhook_age_seconds=0,
         )
