@@ -6,6 +6,7 @@ may go to any node.
 """
 
 import asyncio
+import logging
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -17,23 +18,26 @@ from typing import Any
 from app.clock import utc_now
 from app.execution.backends.backend import Failed, Outcome, Stopped, Succeeded, Usage
 from app.execution.holding import Step, parameters_of
+from app.execution.offers import fitting
 from app.execution.retry import stop_error
 from app.execution.runner import ending, time_limit
-from app.execution.sealing import Sealed, open_content
+from app.execution.sealing import UNREADABLE, Sealed, open_content
 from app.protocol.reasons import Reason
 from app.protocol.resources import Amounts, shortfall
 from app.protocol.states import State
 from app.protocol.task import Task
 from app.resources.census import Census
 from app.resources.claims import Claims, Terms
-from app.resources.policy import subtract
 from app.security.envelopes.contents import Contents
-from app.storage.errors import Conflict, QuotaExceeded
+from app.security.envelopes.errors import ContentUnavailable
+from app.storage.errors import Conflict, QuotaExceeded, StorageUnavailable
 from app.storage.journal import Journal
 from app.storage.lines import Line, Want, line_of
 from app.storage.outside import Claimed, OutsideLeases
 from app.storage.queries import StatusReader
 from app.storage.rows import amounts_of
+
+logger = logging.getLogger("app.execution")
 
 OWNER_PREFIX = "executor/"
 _EXECUTION = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.([1-9][0-9]{0,3})", re.ASCII)
@@ -171,12 +175,18 @@ class OutsideExecutors:
 
     async def _claim(self, owner: str, types: Sequence[str], offered: Amounts | None, limit: int) -> list[Execution]:
         wants = await self._wants(types, offered, limit)
-        claimed = await self._leases.claim(owner, wants) if wants else []
+        kids = None if self._contents is None else self._contents.kids()
+        claimed = await self._leases.claim(owner, wants, kids) if wants else []
         self._claims.got(wants, (line_of(each.task) for each in claimed))
         kept, too_much = fitting(claimed, offered)
         await self._leases.give_back(owner, [each.task.task_id for each in too_much])
-        begun = await asyncio.gather(*(self._begin(owner, each) for each in kept))
-        return [execution for execution in begun if execution is not None]
+        begun = await asyncio.gather(*(self._begin(owner, each) for each in kept), return_exceptions=True)
+        failed = [each for each in begun if isinstance(each, BaseException)]
+        found = [each for each in begun if isinstance(each, Execution)]
+        # What has begun is the executor's, whatever became of the rest: an outage, which its lease waits out.
+        if failed and not (found and all(isinstance(each, StorageUnavailable) for each in failed)):
+            raise failed[0]
+        return found
 
     async def _wants(self, types: Sequence[str], offered: Amounts | None, limit: int) -> list[Want]:
         """What to claim: the lines that this executor can serve take turns, whichever executor asks."""
@@ -216,7 +226,13 @@ class OutsideExecutors:
             return None
         if task.state.terminal:
             return None
-        sealed = await self._sealed(task)
+        try:
+            sealed = await self._sealed(task)
+        except ContentUnavailable as error:
+            logger.error("%s", error, extra={"task_id": task.task_id})  # noqa: TRY400 - the sentence says it all
+            ending(UNREADABLE)(task, utc_now())
+            await self._journal.commit(task.change())
+            return None
         parameters = parameters_of(task) if sealed is None else sealed.parameters
         stop_at = now + timedelta(seconds=time_limit(task, now)[0])
         return Execution(f"{task.task_id}.{task.attempt}", task, stop_at, parameters)
@@ -268,20 +284,6 @@ class OutsideExecutors:
 def owner_of(executor: str) -> str:
     """The name in which an executor holds its leases."""
     return OWNER_PREFIX + executor
-
-
-def fitting(claimed: Sequence[Claimed], offered: Amounts | None) -> tuple[list[Claimed], list[Claimed]]:
-    """Which of the tasks the offer has room for together, in their order, and which not."""
-    left = dict(offered or {})
-    kept: list[Claimed] = []
-    too_much: list[Claimed] = []
-    for each in claimed:
-        if offered is not None and shortfall(each.task.requested, left):
-            too_much.append(each)
-        else:
-            left = subtract(left, each.task.requested)
-            kept.append(each)
-    return kept, too_much
 
 
 def _parts(execution_id: str) -> tuple[str, int]:

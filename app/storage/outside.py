@@ -55,9 +55,12 @@ class OutsideLeases:
         """As `Leases.look`."""
         return seen_of(await self._connection.fetch(LOOK, *look_arguments((near, far, inside))))
 
-    async def claim(self, owner: str, wants: Sequence[Want]) -> list[Claimed]:
-        """Takes as many tasks of each line, its first ones, or as are there; most urgent first."""
-        rows = await self._connection.fetch(_CLAIM, owner, self.lease_s, *pick_arguments(wants, None))
+    async def claim(self, owner: str, wants: Sequence[Want], kids: Sequence[str] | None) -> list[Claimed]:
+        """Takes as many tasks of each line, its first ones, or as are there; most urgent first.
+
+        Of what came encrypted only what the node can open for its executor: `kids` are the keys that it has.
+        """
+        rows = await self._connection.fetch(_CLAIM, owner, self.lease_s, *pick_arguments(wants, kids))
         claimed = [Claimed(task_of(row), row["cancel_requested_by"]) for row in rows]
         return sorted(claimed, key=lambda each: (each.task.priority, each.task.task_id))
 

@@ -162,8 +162,8 @@ def test_beyond_the_overlap_the_old_key_opens_what_is_stored_and_no_message(
 def test_a_node_without_the_key_leaves_the_task_alone_and_says_why(
     start_service: Callable[..., Service], tmp_path: Path
 ) -> None:
-    one = start_service()
-    other = start_service(encryption_keys_dir=str(tmp_path / "other-keys"))
+    one = start_service(task_types=KINDS)
+    other = start_service(task_types=KINDS, encryption_keys_dir=str(tmp_path / "other-keys"))
     callers, strangers = Callers(one), Callers(other)
     try:
         alice = Correspondent.of(callers)
@@ -174,6 +174,13 @@ def test_a_node_without_the_key_leaves_the_task_alone_and_says_why(
         response = there.caller.get(task_id, Accept="application/jose")
         assert (response.status_code, response.json()["type"].rpartition(":")[2]) == (503, "content-unavailable")
         assert "give all nodes the same directory" in other.log
+        sealed = alice.submit(message("run_outside", {"note": "mine"}))
+        plain = [alice.caller.submit(message("run_outside", {"note": "anybody's"})) for _ in range(2)]
+        claims = [each.make(Role.EXECUTOR).http for each in (strangers, callers)]
+        found = [claim.post("/v1/executions/claim", json={"limit": 5}) for claim in claims]
+        assert [answer.status_code for answer in found] == [200, 200]
+        tasks, rest = ([execution["task_id"] for execution in answer.json()["executions"]] for answer in found)
+        assert (sorted(tasks), rest) == (sorted(plain), [sealed]), "given out where it can be opened"
     finally:
         callers.close()
         strangers.close()
