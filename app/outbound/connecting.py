@@ -21,7 +21,11 @@ CONNECT_TIMEOUT_S = 4.0
 MAX_ADDRESSES = 4
 """Addresses of one name that are tried, one after the other."""
 
-RESOLVER_THREADS = 16
+RESOLVER_THREADS = 192
+"""Three times the webhooks under way at once: a look-up may take the system thrice as long as the attempt that waits.
+
+One submitter's names, whose server never answers, must not hold up the names of others. Each is made when needed.
+"""
 
 
 class Resolver(Protocol):
