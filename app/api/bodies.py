@@ -1,15 +1,21 @@
-"""Reading a request's body: of the right kind, and never more than allowed."""
+"""Reading a request's body: of the right kind, never more than allowed, and as its model has it."""
 
 import asyncio
+from collections.abc import Sequence
+from typing import TypeVar
 
+from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect, Request
 
 from app.api.problem import Problem, too_large
+from app.protocol import strict_json
+from app.protocol.problems import MemberError, member_errors
 from app.security.envelopes.compact import MAX_ENVELOPE_BYTES
 
 MAX_LENGTH_DIGITS = 15
 LET_GO_S = 1.0
 
+Model = TypeVar("Model", bound=BaseModel)
 
 JSON = b"application/json"
 JOSE = b"application/jose"
@@ -78,6 +84,19 @@ async def _read(request: Request, limit: int) -> bytes:
 async def read_optional_json_body(request: Request, limit: int) -> bytes:
     """As `read_json_body`; no body at all is an empty object."""
     return b"{}" if no_body(request) else await read_json_body(request, limit)
+
+
+def parsed(body: bytes, model: type[Model], name: str) -> Model:
+    """The body as the model has it. Raises NotJson, ForbiddenJson, `unacceptable`."""
+    try:
+        return model.model_validate(strict_json.parse(body))
+    except ValidationError as error:
+        raise unacceptable(name, member_errors(error)) from None
+
+
+def unacceptable(name: str, errors: Sequence[MemberError]) -> Problem:
+    """The 422 problem that names what is wrong with a body, which is called `name`."""
+    return Problem(422, f"invalid-{name}", f"The {name} is not acceptable; see errors.", errors=errors)
 
 
 def no_body(request: Request) -> bool:

@@ -2,19 +2,15 @@
 
 import orjson
 from fastapi import APIRouter, Request
-from pydantic import ValidationError
 from starlette.responses import Response
 
 from app.api import examples
 from app.api.answers import JsonAnswer
-from app.api.bodies import read_json_body
+from app.api.bodies import parsed, read_json_body
 from app.api.delivery_schemas import Acknowledged, Acknowledgement
 from app.api.documented import answer, problems, ref, takes
-from app.api.problems import Problem
 from app.api.routing import PolicedRoute, principal_of, service_of
 from app.api.visible import visible_task
-from app.protocol import strict_json
-from app.protocol.problems import member_errors
 
 router = APIRouter(route_class=PolicedRoute)
 
@@ -37,18 +33,6 @@ async def acknowledge(request: Request, task_id: str) -> Response:
     """
     service = service_of(request)
     task = await visible_task(service, principal_of(request), task_id)
-    wanted = _acknowledgement(await read_json_body(request, service.max_body_bytes))
+    wanted = parsed(await read_json_body(request, service.max_body_bytes), Acknowledgement, "acknowledgement")
     receipt = await service.acknowledgements.acknowledge(task, wanted.sequence)
     return JsonAnswer(200, orjson.dumps({"task_id": task_id, **receipt._asdict()}))
-
-
-def _acknowledgement(body: bytes) -> Acknowledgement:
-    try:
-        return Acknowledgement.model_validate(strict_json.parse(body))
-    except ValidationError as error:
-        raise Problem(
-            422,
-            "invalid-acknowledgement",
-            "The acknowledgement is not acceptable; see errors.",
-            errors=member_errors(error),
-        ) from None

@@ -1,16 +1,16 @@
 """Deliveries: how the webhooks of a task stand, sending them again, and what of it an admin can do."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import APIRouter, Query, Request
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from app.api import examples
 from app.api.answers import JsonAnswer
-from app.api.bodies import read_optional_json_body
+from app.api.bodies import Model, parsed, read_optional_json_body
 from app.api.documented import answer, problems, ref, takes
 from app.api.problems import Problem
 from app.api.routing import PolicedRoute, principal_of, service_of
@@ -23,8 +23,6 @@ from app.api.webhook_schemas import (
     Redelivered,
     RedeliverRequest,
 )
-from app.protocol import strict_json
-from app.protocol.problems import member_errors
 from app.protocol.times import format_time
 from app.storage.delivery_log import DeliveryStatus, LoggedAttempt
 
@@ -36,7 +34,6 @@ _NOTHING: dict[str, Any] = {
     **dict.fromkeys(Delivery.model_fields),
     **dict.fromkeys(("delivered_sequence", "last_sequence", "attempts", "failures"), 0),
 }
-_Model = TypeVar("_Model", bound=BaseModel)
 
 
 class AttemptsQuery(BaseModel):
@@ -145,14 +142,9 @@ async def redeliver_webhooks(request: Request) -> Response:
     return _json(202, {"redelivered": len(revived)})
 
 
-async def _body(request: Request, model: type[_Model], limit: int) -> _Model:
+async def _body(request: Request, model: type[Model], limit: int) -> Model:
     """The body as the model has it; none is an empty object."""
-    try:
-        return model.model_validate(strict_json.parse(await read_optional_json_body(request, limit)))
-    except ValidationError as error:
-        raise Problem(
-            422, "invalid-request", "The request is not acceptable; see errors.", errors=member_errors(error)
-        ) from None
+    return parsed(await read_optional_json_body(request, limit), model, "request")
 
 
 def _delivery(status: DeliveryStatus) -> dict[str, Any]:

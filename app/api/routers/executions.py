@@ -1,15 +1,14 @@
 """Executors outside: claim tasks, say how they go, and end them."""
 
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import orjson
 from fastapi import APIRouter, Path, Request
-from pydantic import BaseModel, ValidationError
 from starlette.responses import Response
 
 from app.api import examples
 from app.api.answers import JsonAnswer
-from app.api.bodies import read_json_body
+from app.api.bodies import Model, parsed, read_json_body, unacceptable
 from app.api.documented import answer, problems, ref, takes
 from app.api.execution_schemas import (
     Claim,
@@ -20,15 +19,13 @@ from app.api.execution_schemas import (
     HeartbeatAnswer,
     Measured,
 )
-from app.api.problems import Problem
 from app.api.routing import PolicedRoute, principal_of, service_of
 from app.api.service import Service
 from app.api.status_schemas import TaskStatus
 from app.execution.backends.backend import Failed
 from app.execution.backends.outcomes import too_large
 from app.execution.outside import Beat, Execution
-from app.protocol import strict_json
-from app.protocol.problems import MemberError, member_errors
+from app.protocol.problems import MemberError
 from app.protocol.reasons import Reason
 from app.protocol.resources import to_wire
 from app.protocol.status import json_text
@@ -39,7 +36,6 @@ router = APIRouter(route_class=PolicedRoute)
 ExecutionId = Annotated[
     str, Path(description="As the claim has named it.", examples=["01a2092b-b65d-71ec-ad7b-8d8a9fb8c13b.1"])
 ]
-Body = TypeVar("Body", bound=BaseModel)
 _HELD = problems(400, 404, 409, 413, 415, 422)
 
 
@@ -56,7 +52,7 @@ async def claim_tasks(request: Request) -> Response:
     With `wait_s` the answer is held back until there is something to do. Only kinds of task that run outside
     (`runs_in: external`) are to be had here.
     """
-    service, wanted = service_of(request), await _body(request, Claim, "invalid-claim")
+    service, wanted = service_of(request), await _body(request, Claim, "claim")
     found = await service.outside.claim(
         principal_of(request).subject,
         _types(service, wanted),
@@ -93,7 +89,7 @@ async def keep_execution(request: Request, execution_id: ExecutionId) -> Respons
 async def report_execution(request: Request, execution_id: ExecutionId) -> Response:
     """Recorded as a ProgressUpdate; a heartbeat as well."""
     service, executor = service_of(request), principal_of(request).subject
-    said = await _body(request, ExecutionProgress, "invalid-progress")
+    said = await _body(request, ExecutionProgress, "progress")
     await service.outside.progress(executor, execution_id, said.progress, said.details)
     return JsonAnswer(200, orjson.dumps(_beat(await service.outside.beat(executor, execution_id))))
 
@@ -111,7 +107,7 @@ async def complete_execution(request: Request, execution_id: ExecutionId) -> Res
     A result larger than the service keeps fails the task (`result_too_large`).
     """
     service, executor = service_of(request), principal_of(request).subject
-    said = await _body(request, ExecutionCompleted, "invalid-completion")
+    said = await _body(request, ExecutionCompleted, "completion")
     result = json_text(said.result)
     if len(result.encode()) > service.max_result_bytes:
         task = await service.outside.fail(executor, execution_id, too_large(len(result), service.max_result_bytes))
@@ -130,18 +126,14 @@ async def complete_execution(request: Request, execution_id: ExecutionId) -> Res
 async def fail_execution(request: Request, execution_id: ExecutionId) -> Response:
     """The attempt has failed: another is due later, or the task is Failed (`permanent`, or the last one)."""
     service, executor = service_of(request), principal_of(request).subject
-    said = await _body(request, ExecutionFailed, "invalid-failure")
+    said = await _body(request, ExecutionFailed, "failure")
     error = said.error.model_dump()
     outcome = Failed(Reason.EXECUTION_ERROR, error, permanent=said.permanent, used=_used(said.used))
     return JsonAnswer(200, (await service.outside.fail(executor, execution_id, outcome)).status_json().encode())
 
 
-async def _body(request: Request, model: type[Body], kind: str) -> Body:
-    raw = await read_json_body(request, service_of(request).max_body_bytes)
-    try:
-        return model.model_validate(strict_json.parse(raw))
-    except ValidationError as error:
-        raise Problem(422, kind, "The body is not acceptable; see errors.", errors=member_errors(error)) from None
+async def _body(request: Request, model: type[Model], name: str) -> Model:
+    return parsed(await read_json_body(request, service_of(request).max_body_bytes), model, name)
 
 
 def _types(service: Service, wanted: Claim) -> tuple[str, ...]:
@@ -155,7 +147,7 @@ def _types(service: Service, wanted: Claim) -> tuple[str, ...]:
         if name not in known
     ]
     if errors:
-        raise Problem(422, "invalid-claim", "The body is not acceptable; see errors.", errors=errors)
+        raise unacceptable("claim", errors)
     return tuple(wanted.types)
 
 

@@ -6,19 +6,16 @@ from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Path, Request
-from pydantic import ValidationError
 from starlette.responses import Response
 
 from app.api import examples
 from app.api.answers import JsonAnswer
-from app.api.bodies import read_json_body
+from app.api.bodies import parsed, read_json_body
 from app.api.documented import answer, problems, ref, takes
-from app.api.problems import NOT_FOUND, Problem
+from app.api.problems import NOT_FOUND
 from app.api.quota_schemas import QuotaAnswer, SetQuotaPage, SubmitterQuota
 from app.api.routing import PolicedRoute, principal_of, service_of
 from app.api.service import Service
-from app.protocol import strict_json
-from app.protocol.problems import member_errors
 from app.protocol.quotas import Quota
 from app.protocol.resources import to_wire
 from app.protocol.times import format_time
@@ -97,7 +94,7 @@ async def set_quota(request: Request, submitter: Submitter) -> Response:
     limit already stays as it is. The first quota that is ever set counts what is there: nothing is stored meanwhile.
     """
     service, subject = service_of(request), _subject(submitter)
-    quota = _quota(await read_json_body(request, service.max_body_bytes))
+    quota = parsed(await read_json_body(request, service.max_body_bytes), Quota, "quota")
     await service.quotas.put(subject, quota, principal_of(request).subject)
     return await _answer(service, subject)
 
@@ -134,15 +131,6 @@ def _subject(text: str) -> str:
     if not SUBJECT.fullmatch(text):
         raise NOT_FOUND
     return text
-
-
-def _quota(body: bytes) -> Quota:
-    try:
-        return Quota.model_validate(strict_json.parse(body))
-    except ValidationError as error:
-        raise Problem(
-            422, "invalid-quota", "The quota is not acceptable; see errors.", errors=member_errors(error)
-        ) from None
 
 
 def _entry(each: SetQuota) -> dict[str, Any]:

@@ -5,24 +5,24 @@ from typing import Annotated
 
 import orjson
 from fastapi import APIRouter, Path, Query, Request
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from app.api import examples
 from app.api.answers import JsonAnswer, page_json
-from app.api.bodies import read_json_body
+from app.api.bodies import parsed, read_json_body, unacceptable
 from app.api.documented import answer, problems, ref, takes
 from app.api.problems import NOT_FOUND, Problem, security_logger
 from app.api.routing import PolicedRoute, principal_of, service_of
 from app.api.security_schemas import RevocationEntry, RevocationPage, RevocationRequest
 from app.api.visible import TASK_ID
-from app.protocol import strict_json
-from app.protocol.problems import MemberError, member_errors
+from app.protocol.problems import MemberError
 from app.protocol.times import format_time
 from app.storage.revocations import Revocation
 
 router = APIRouter(route_class=PolicedRoute)
 
+REVOCATION = "revocation"
 LATEST = datetime(9999, 1, 1, tzinfo=UTC)
 
 
@@ -68,7 +68,7 @@ async def revoke(request: Request) -> Response:
     Streams that are open end too. What is revoked already gets the new `until`.
     """
     service, admin = service_of(request), principal_of(request)
-    wanted = _request(await read_json_body(request, service.max_body_bytes))
+    wanted = parsed(await read_json_body(request, service.max_body_bytes), RevocationRequest, REVOCATION)
     until = _until(wanted.until, service.verifier.longest_s)
     if wanted.subject is not None:
         made = await service.revocations.add("subject", wanted.subject, until, admin.subject)
@@ -99,22 +99,13 @@ async def lift_revocation(
     return Response(status_code=204)
 
 
-def _request(body: bytes) -> RevocationRequest:
-    try:
-        return RevocationRequest.model_validate(strict_json.parse(body))
-    except ValidationError as error:
-        raise _invalid(member_errors(error)) from None
-
-
 def _until(wanted: datetime | None, longest_s: float) -> datetime:
     now = datetime.now(UTC)
     if wanted is not None and not now < wanted < LATEST:
-        raise _invalid([MemberError("/until", "must be a time that is yet to come, before the year 9999")])
+        raise unacceptable(
+            REVOCATION, [MemberError("/until", "must be a time that is yet to come, before the year 9999")]
+        )
     return wanted or now + timedelta(seconds=longest_s)
-
-
-def _invalid(errors: list[MemberError]) -> Problem:
-    return Problem(422, "invalid-revocation", "The revocation is not acceptable; see errors.", errors=errors)
 
 
 def _members(revocation: Revocation) -> dict[str, str]:

@@ -5,19 +5,16 @@ from typing import Annotated
 
 import orjson
 from fastapi import APIRouter, Path, Request
-from pydantic import ValidationError
 from starlette.responses import Response
 
 from app.api import examples
 from app.api.answers import JsonAnswer
-from app.api.bodies import read_optional_json_body
+from app.api.bodies import parsed, read_optional_json_body
 from app.api.documented import answer, problems, ref, takes
-from app.api.problems import NOT_FOUND, Problem, security_logger
+from app.api.problems import NOT_FOUND, security_logger
 from app.api.routing import PolicedRoute, principal_of, service_of
 from app.api.visible import TASK_ID
 from app.api.webhook_schemas import NewWebhookSecret, SecretRequest, WebhookSecretPage
-from app.protocol import strict_json
-from app.protocol.problems import member_errors
 from app.protocol.times import format_time
 
 router = APIRouter(route_class=PolicedRoute)
@@ -66,7 +63,7 @@ async def create_webhook_secret(request: Request) -> Response:
     Where the service has made you one already, to sign what had to be sent, and nobody has seen it, you are shown that.
     """
     service, subject = service_of(request), principal_of(request).subject
-    wanted = _request(await read_optional_json_body(request, service.max_body_bytes))
+    wanted = parsed(await read_optional_json_body(request, service.max_body_bytes), SecretRequest, "request")
     made = await service.webhook_secrets.create(subject, wanted.overlap_s)
     security_logger.info("a webhook secret was shown", extra={"subject": subject, "secret_id": made.secret_id})
     body = {**made._asdict(), "created_at": format_time(made.created_at.astimezone(UTC))}
@@ -90,12 +87,3 @@ async def revoke_webhook_secret(
         raise NOT_FOUND
     security_logger.info("a webhook secret was revoked", extra={"subject": subject, "secret_id": secret_id})
     return Response(status_code=204)
-
-
-def _request(body: bytes) -> SecretRequest:
-    try:
-        return SecretRequest.model_validate(strict_json.parse(body))
-    except ValidationError as error:
-        raise Problem(
-            422, "invalid-request", "The request is not acceptable; see errors.", errors=member_errors(error)
-        ) from None
