@@ -76,6 +76,8 @@ class StartGate:
         """Whether there is room again. Raises StorageUnavailable."""
         for submitter, shut in list(self._shut.items()):
             use, quota = await self._quotas.usage.of(submitter), self._quotas.of(submitter)
+            if self._shut.get(submitter) is not shut:
+                continue  # Another look was faster, or it has been refused anew since this one began.
             if not use.queued or not quota.limits_starts:
                 del self._shut[submitter]
                 self.opened()

@@ -1,11 +1,13 @@
 """Starts that a quota holds back: what is said of it, also where nothing was refused."""
 
+import asyncio
 import json
 from typing import Any
 
 from app.execution.start_gate import StartGate
 from app.protocol.quotas import Quota
 from app.protocol.resources import Resources
+from app.storage.errors import QuotaExceeded
 from tests.execution.node import Node, Stage, open_node, registry_of
 
 
@@ -45,3 +47,19 @@ async def test_nothing_is_said_of_those_who_may_start_more(database_url: str, st
         stage.go.set()
         for task_id in behind.values():
             await node.reach(task_id)
+
+
+async def test_two_looks_at_once_open_the_gate_once(database_url: str, stage: Stage) -> None:
+    opened: list[int] = []
+    async with open_node(database_url, registry_of({"stay": stage.wait_for_go})) as node:
+        await node.quotas.put("alice", Quota(running=1), by="admin")
+        task_id = await node.submit("stay")
+        gate = StartGate(node.quotas, opened=lambda: opened.append(1))
+        gate.refused(await node.task(task_id), QuotaExceeded("running", 1, 1))
+        assert gate.is_shut("alice")
+        await node.quotas.remove("alice")
+        await asyncio.gather(gate.look(), gate.look(), gate.ended("alice"))
+        assert not gate.is_shut("alice")
+        assert opened == [1]
+        stage.go.set()
+        await node.reach(task_id)
