@@ -3,7 +3,7 @@
 import asyncio
 import os
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -61,25 +61,6 @@ class Campaign:
         await asyncio.to_thread(service.kill)
         self.losses.append(datetime.now(UTC))
 
-    async def rest(self) -> None:
-        """Waits until every task is over and nobody holds anything."""
-
-        async def at_rest() -> bool:
-            async with looking_into(self.database_url) as connection:
-                busy = "SELECT 1 FROM tasks WHERE finished_at IS NULL OR lease_owner IS NOT NULL LIMIT 1"
-                return not await connection.fetch(busy)
-
-        await eventually(at_rest, "every task over", REST_WITHIN_S)
-        for service in self.services:
-            async with service.client() as client:
-
-                async def nothing_held(client: httpx.AsyncClient = client) -> bool:
-                    """Also by the last word of nodes that are no more, which counts for the time of a lease."""
-                    shown = (await client.get("/v1/resources")).json()["allocated"]
-                    return not any(shown.values())
-
-                await eventually(nothing_held, f"nothing allocated at {service.url}", 10 * LEASE_S)
-
     async def conclude(self, title: str, *, timed: bool, **figures: object) -> list[str]:
         """What was violated, after everything has come to rest; prints the report.
 
@@ -113,7 +94,27 @@ async def campaign(
         await under_load
         for client in clients:
             await client.aclose()
-    await made.rest()
+    await come_to_rest(services, database_url)
+
+
+async def come_to_rest(services: Sequence[Service], database_url: str) -> None:
+    """Waits until every task is over and nobody holds anything."""
+
+    async def at_rest() -> bool:
+        async with looking_into(database_url) as connection:
+            busy = "SELECT 1 FROM tasks WHERE finished_at IS NULL OR lease_owner IS NOT NULL LIMIT 1"
+            return not await connection.fetch(busy)
+
+    await eventually(at_rest, "every task over", REST_WITHIN_S)
+    for service in services:
+        async with service.client() as client:
+
+            async def nothing_held(client: httpx.AsyncClient = client) -> bool:
+                """Also by the last word of nodes that are no more, which counts for the time of a lease."""
+                shown = (await client.get("/v1/resources")).json()["allocated"]
+                return not any(shown.values())
+
+            await eventually(nothing_held, f"nothing allocated at {service.url}", 10 * LEASE_S)
 
 
 def footprint(service: Service) -> Footprint:
