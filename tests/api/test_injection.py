@@ -1,10 +1,13 @@
 """Text that means something to databases, logs, terminals and interpreters: here it is text."""
 
 import json
+import re
 
 import pytest
 
-from tests.api.caller import Caller, details, message
+from app.api.policies import POLICIES
+from app.protocol.roles import Role
+from tests.api.caller import Caller, Callers, Json, details, message
 from tests.support.service import Service
 from tests.support.waiting import wait_until
 
@@ -37,6 +40,18 @@ def test_text_that_means_something_elsewhere_comes_back_as_it_was(alice: Caller,
     response = alice.post(unknown)
     assert response.status_code == 422
     assert response.json()["errors"][0]["pointer"] == "/body/task_specification/type"
+
+
+WITH_PARAMETERS = sorted((method, path) for method, path in POLICIES if "{" in path)
+
+
+@pytest.mark.parametrize(("method", "path"), WITH_PARAMETERS)
+@pytest.mark.parametrize("text", ["%00", "a%00b", "%ff", "%f0%9f%98%80", "%0a"])
+def test_no_text_in_a_path_is_a_defect(callers: Callers, method: str, path: str, text: str) -> None:
+    caller = callers.make(Role.EXECUTOR if path.startswith("/v1/executions") else Role.ADMIN)
+    body: Json | None = {} if method in ("POST", "PUT") else None
+    response = caller.http.request(method, re.sub(r"{\w+}", text, path), json=body)
+    assert response.status_code in (404, 422), response.text
 
 
 def speaks_of(wire: Service, subject: str) -> list[str]:
