@@ -26,7 +26,7 @@ from app.protocol.problems import MemberError, member_error
 from app.protocol.strict_json import ForbiddenJson, NotJson
 from app.security.envelopes.errors import ContentUnavailable, InvalidEnvelope, WrongSender
 from app.security.errors import InvalidToken, RateLimited
-from app.storage.errors import DuplicateMessage, QuotaExceeded, StorageUnavailable
+from app.storage.errors import DuplicateMessage, Overloaded, QuotaExceeded, StorageUnavailable
 from app.storage.revocations import TooManyRevocations
 from app.submission.handler import InvalidTask
 from app.submission.idempotency import KeyReused
@@ -86,6 +86,15 @@ def _unavailable(_error: Exception) -> Problem:
         503,
         "database-unavailable",
         "The database cannot be reached at the moment. Nothing is lost; repeat the request.",
+        headers={"Retry-After": RETRY_AFTER_S},
+    )
+
+
+def _overloaded(_error: Exception) -> Problem:
+    return Problem(
+        503,
+        "overloaded",
+        "More is being submitted than can be stored at the moment. Nothing was kept; repeat the request later.",
         headers={"Retry-After": RETRY_AFTER_S},
     )
 
@@ -194,6 +203,7 @@ _TABLE: dict[type[Exception], Callable[[Any], Problem]] = {
     # The key was taken a moment ago by a task that has been rejected or pruned since: a repetition will do.
     DuplicateMessage: _unavailable,
     StorageUnavailable: _unavailable,
+    Overloaded: _overloaded,
     AlreadyOver: _already_over,
     NotFailed: _not_failed,
     ContentErased: _content_erased,

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from app.execution.holding import Holding, Recorder
@@ -15,8 +16,8 @@ SealDetails = Callable[[dict[str, Any]], dict[str, Any]]
 class ProgressPump:
     """Stores at most ten updates a second of one attempt; an update in between replaces the one that waits.
 
-    Nothing runs until the first update: most tasks report none. The details of a task that came encrypted
-    are sealed before they are stored.
+    Nothing runs while there is nothing to store: most tasks report nothing, and many little. The details of a task that
+    came encrypted are sealed before they are stored.
     """
 
     def __init__(self, holding: Holding, recorder: Recorder) -> None:
@@ -34,25 +35,21 @@ class ProgressPump:
     def report(self, fraction: float, details: dict[str, Any]) -> None:
         """Takes an update; returns at once."""
         self._latest = (fraction, details)
-        if self._worker is None:
+        if self._worker is None and not self._closing.is_set():
             self._worker = asyncio.create_task(self._work())
 
     async def close(self) -> None:
         """Stores what is left. Raises Conflict where the lease was lost."""
+        self._closing.set()
         if self._worker is not None:
-            self._closing.set()
             await self._worker
 
     async def _work(self) -> None:
-        while True:
-            if self._latest is not None:
-                await self._store(*self._latest)
-            elif self._closing.is_set():
-                return
-            try:
+        while self._latest is not None:
+            await self._store(*self._latest)
+            with suppress(TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), 1 / UPDATES_PER_S)
-            except TimeoutError:
-                continue
+        self._worker = None
 
     async def _store(self, fraction: float, details: dict[str, Any]) -> None:
         self._latest = None

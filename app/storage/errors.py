@@ -2,6 +2,7 @@
 
 StorageError
 ├── StorageUnavailable   away, starting, read-only, full, out of connections: try again later (503)
+│   └── Overloaded       more waits to be written than is written soon: nothing was written
 ├── Conflict             the task changed since it was read, or its lease is another's: nothing was written
 ├── DuplicateMessage     the submitter has used this message_id (or Idempotency-Key) before
 └── QuotaExceeded        the submitter has as much as it may: nothing was written
@@ -18,6 +19,10 @@ class StorageError(Exception):
 
 class StorageUnavailable(StorageError):
     """The database cannot serve now; what was asked may or may not have been written."""
+
+
+class Overloaded(StorageUnavailable):
+    """So much waits to be written that what is new had better come later; nothing of it was written."""
 
 
 class Conflict(StorageError):

@@ -21,7 +21,7 @@ from app.protocol.quotas import NOTHING_SET, Quota
 from app.protocol.task import Task
 from app.storage.batching import Batcher
 from app.storage.database import Database
-from app.storage.errors import Conflict, DuplicateMessage, QuotaExceeded, StorageUnavailable
+from app.storage.errors import Conflict, DuplicateMessage, Overloaded, QuotaExceeded, StorageUnavailable
 from app.storage.folding import Entry, Fold, fold_changes
 from app.storage.ledger import Ledger
 from app.storage.tables import history
@@ -29,6 +29,9 @@ from app.storage.tables import history
 logger = logging.getLogger("app.storage")
 
 MAX_BATCH = 500
+
+MOST_WAITING = 20 * MAX_BATCH
+"""Changes that wait for their commit before nothing new is taken: a few seconds of work, and a bounded memory."""
 
 RETRY_S = 0.5
 """Longest seconds between two tries of a change that has to be written: half of it is lost at most when the database is
@@ -64,6 +67,11 @@ class Journal:
     def backlog(self) -> int:
         """Changes that wait for their commit."""
         return self._batcher.backlog
+
+    def admit(self) -> None:
+        """Raises Overloaded where something new would wait for too long. What was accepted is written all the same."""
+        if self._batcher.backlog >= MOST_WAITING:
+            raise Overloaded("too much waits to be written")
 
     def on_commit(self, listener: Committed) -> None:
         """`listener` is called in the event loop after each commit, before those who wait for it go on."""

@@ -96,7 +96,8 @@ class SubmissionHandler:
     async def submit(self, raw: bytes, submitter: str, idempotency_key: str | None = None) -> Submission:
         """Takes one submit_task message.
 
-        Raises strict_json.NotJson or ForbiddenJson, InvalidTask, KeyReused, QuotaExceeded, StorageUnavailable.
+        Raises strict_json.NotJson or ForbiddenJson, InvalidTask, KeyReused, QuotaExceeded, StorageUnavailable
+        (Overloaded before anything is looked at).
         """
         value = strict_json.parse(raw)
         return await self.submit_value(value, raw.decode(), submitter, idempotency_key)
@@ -105,6 +106,7 @@ class SubmissionHandler:
         self, value: Any, text: str, submitter: str, idempotency_key: str | None = None, seal: Seal | None = None
     ) -> Submission:
         """As `submit`, for a message that has been parsed already; `text` is its exact text."""
+        self._journal.admit()
         now = utc_now()
         verdict = self.check(value, now)
         text = self._callbacks.kept_text(value, text)

@@ -24,7 +24,7 @@ from app.security.envelopes.errors import (
 )
 from app.security.errors import InvalidToken
 from app.security.rate_limits import SubjectLimits
-from app.storage.errors import Conflict, DuplicateMessage, QuotaExceeded, StorageUnavailable
+from app.storage.errors import Conflict, DuplicateMessage, Overloaded, QuotaExceeded, StorageUnavailable
 from app.storage.revocations import TooManyRevocations
 from app.submission.handler import InvalidTask
 from app.submission.retry import ContentErased
@@ -43,6 +43,7 @@ ERRORS: list[tuple[Exception, int]] = [
     (InvalidTask([MemberError("/a", "is wrong")], None), 422),
     (DuplicateMessage(INSIDE), 503),
     (StorageUnavailable(INSIDE), 503),
+    (Overloaded(INSIDE), 503),
     (TooManyRevocations("too many"), 409),
     (ClientDisconnect(), 400),
     (RequestValidationError([]), 422),

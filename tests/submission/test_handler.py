@@ -9,12 +9,14 @@ import pytest
 from app.protocol.messages import RetryPolicy
 from app.protocol.states import State
 from app.protocol.strict_json import ForbiddenJson, NotJson
-from app.storage.errors import StorageUnavailable
+from app.storage import journal
+from app.storage.errors import Overloaded, StorageUnavailable
 from app.submission.handler import InvalidTask, Submission
 from app.submission.idempotency import KeyReused, content_digest
 from app.task_types.registry import Registry
 from tests.execution.node import Node, open_node
 from tests.faults.proxy import Proxy
+from tests.storage.stored import accepted_task
 from tests.submission.conftest import CAPACITY
 from tests.submission.messages import message, moment, raw, with_member
 
@@ -228,3 +230,17 @@ async def test_a_dry_run_keeps_nothing(node: Node) -> None:
     with pytest.raises(KeyReused):
         await node.submission.dry_run(raw(message(parameters={})), "alice")
     assert await count(node) == 1
+
+
+async def test_where_too_much_waits_to_be_written_new_messages_are_turned_down_at_once(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also such as are not acceptable, for they would be kept too; what waits already is written."""
+    monkeypatch.setattr(journal, "MOST_WAITING", 20)
+    waiting = [node.journal.commit(accepted_task().change()) for _ in range(20)]
+    for value in (message(), message(type="unknown")):
+        with pytest.raises(Overloaded):
+            await node.submission.submit(raw(value), "alice")
+    await asyncio.gather(*waiting)
+    assert await count(node) == 20
+    await node.submission.submit(raw(message()), "alice")
