@@ -111,6 +111,7 @@ def answered_before_the_commit() -> Iterator[Laws]:
 class _HastyJournal:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
+        self.admit = journal.admit
 
     def commit(self, change: Change) -> "asyncio.Future[None]":
         self._journal.commit(change)
