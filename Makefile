@@ -51,7 +51,7 @@ bench-claims: $(READY) ## Measure claims while a thousand, a hundred thousand an
 	.venv/bin/python -m tests.benchmarks.claims
 
 .PHONY: fairness
-fairness: $(READY) ## Print how fair the service is, simulated from the database to the start (some minutes)
+fairness: $(READY) ## Print how fair the service is, simulated from the database to the start (a minute or two)
 	.venv/bin/python -m tests.resources.report
 
 .PHONY: chaos

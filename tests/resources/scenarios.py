@@ -134,7 +134,7 @@ def shares_of_many(random: Random) -> float:
     """Three hundred submitters of 100 tasks each: how far the one furthest from his share is from it."""
     jobs = [job for n in range(300) for job in flood(random, 100, f"submitter-{n}")]
     cluster = Cluster(node(cores=12))
-    cluster.run(jobs, until=1_000.0)
+    cluster.run(jobs, until=500.0)
     return _deviation(cluster, {f"submitter-{n}": 1.0 for n in range(300)})
 
 
@@ -192,6 +192,6 @@ SITUATIONS = (
     Situation("share of priority 9, from a tenth", 2, 20_000, "", 0.2, aged_share),
     Situation("shares of weights 1, 2, 4", 3, 60_000, "", 0.05, shares_by_weight),
     Situation("shares of tasks of 10 s and of 1 s", 2, 22_000, "", 0.15, shares_of_long_and_short),
-    Situation("shares of three hundred, 40 tasks run of each", 300, 30_000, "", 0.25, shares_of_many),
+    Situation("shares of three hundred, 20 tasks run of each", 300, 30_000, "", 0.25, shares_of_many),
     Situation("deadlines missed that could be met", 1, 2_000, "", 0.0, missed_deadlines),
 )
