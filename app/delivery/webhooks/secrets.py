@@ -5,6 +5,7 @@ new one takes its place at once, and the old one goes on signing beside it for a
 over in their own time. All are stored sealed (app/security/sealing.py).
 """
 
+import logging
 import os
 import time
 from collections import OrderedDict
@@ -13,9 +14,11 @@ from typing import NamedTuple
 from uuid import uuid4
 
 from app.protocol.callbacks import sealing_purpose, secret_of
-from app.security.sealing import Sealer
+from app.security.sealing import CannotOpen, Sealer
 from app.storage.deliveries import Claimed
 from app.storage.webhook_secrets import SecretRow, WebhookSecrets
+
+logger = logging.getLogger("app.delivery")
 
 KEY_BYTES = 32
 REMEMBERED_S = 5.0
@@ -52,14 +55,20 @@ class SigningSecrets:
     async def create(self, submitter: str, overlap_s: float) -> NewSecret:
         """A secret that nobody has been shown: the one that the service has made, or a new one in place of the old.
 
-        The old one is valid for `overlap_s` more seconds. Raises CannotOpen, StorageUnavailable.
+        The old one is valid for `overlap_s` more seconds. One that does not open, because its sealing key is lost, is
+        replaced as if it had been shown. Raises StorageUnavailable.
         """
-        row = await self._stored.show_first(submitter)
-        if row is None:
+        try:
+            row = await self._stored.show_first(submitter)
+            key = None if row is None else self._open(submitter, row)
+        except CannotOpen:
+            logger.warning("a webhook secret does not open and is replaced", extra={"subject": submitter})
+            key = None
+        if row is None or key is None:
             key = os.urandom(KEY_BYTES)
             row = await self._stored.replace(submitter, str(uuid4()), self._seal(submitter, key), overlap_s)
         self._remembered.pop(submitter, None)
-        return NewSecret(row.secret_id, secret_of(self._open(submitter, row)), row.created_at)
+        return NewSecret(row.secret_id, secret_of(key), row.created_at)
 
     async def revoke(self, submitter: str, secret_id: str) -> bool:
         """The secret signs no more, from now on here and within seconds everywhere; False where there is none."""
@@ -75,7 +84,19 @@ class SigningSecrets:
         if not any(row.expires_at is None for row in rows):
             await self._stored.add_first(submitter, str(uuid4()), self._seal(submitter, os.urandom(KEY_BYTES)))
             rows = await self._stored.valid(submitter)
-        return [self._open(submitter, row) for row in rows]
+        return self._opened(submitter, rows)
+
+    def _opened(self, submitter: str, rows: list[SecretRow]) -> list[bytes]:
+        """Those that open: one whose sealing key is lost does not keep the one after it from signing."""
+        keys, missing = [], None
+        for row in rows:
+            try:
+                keys.append(self._open(submitter, row))
+            except CannotOpen as error:
+                missing = error
+        if missing is not None and not keys:
+            raise missing
+        return keys
 
     def _remember(self, submitter: str, keys: list[bytes]) -> None:
         self._remembered[submitter] = time.monotonic(), keys
