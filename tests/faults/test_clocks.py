@@ -56,7 +56,8 @@ async def replicas(folder: Path, url: str) -> AsyncIterator[list[tuple[Replica, 
     try:
         await asyncio.gather(*(asyncio.to_thread(each.service.start) for each in (ahead, behind)))
         # Tokens are judged by the machine's clock: one that was made ten minutes ago is valid for both.
-        headers = {"Authorization": f"Bearer {await asyncio.to_thread(behind.service.token)}"}
+        issued = await asyncio.to_thread(behind.service.command, "token", "--subject", "alice", "--role", "submitter")
+        headers = {"Authorization": f"Bearer {issued.stdout.strip()}"}
         async with (
             httpx.AsyncClient(base_url=ahead.service.url, headers=headers, timeout=30) as one,
             httpx.AsyncClient(base_url=behind.service.url, headers=headers, timeout=30) as two,
