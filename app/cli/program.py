@@ -50,7 +50,7 @@ SENTENCES = {
     "revocations": "What is revoked, and taking it back (for admins).",
     "audit": "Whether the histories are as they were recorded.",
     "prune": "Drop whole weeks of tasks that were over so long ago, with their histories.",
-    "doctor": "Check the settings, the database, the data directory, the keys, the port and the clock of this machine.",
+    "doctor": "Check the settings, the directories, the keys, the port, the database and the clock of this machine.",
     "settings": "Show every setting: its environment variable, its value here, its default.",
     "nodes": "Nodes: who serves, and who shall take no more tasks. For admins.",
     "kinds": "Kinds of task: which of them no node shall start. For admins.",
