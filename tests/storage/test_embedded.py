@@ -135,6 +135,7 @@ async def test_first_start_makes_a_durable_utf8_database_with_checksums(new_data
             "data_checksums": "on",
             "server_encoding": "UTF8",
             "max_connections": "200",
+            "autovacuum_naptime": "10s",
             "TimeZone": "UTC",
         }.items():
             assert str(await query(postgres.url, f"SHOW {setting}")).startswith(value), setting
