@@ -19,7 +19,7 @@ from app.resources.run_times import RunTimes
 from app.storage.ahead import AheadReader, Before
 from app.storage.controls import Mode
 from app.storage.nodes import Node, Nodes
-from app.storage.rows import amounts_of, amounts_text
+from app.storage.rows import amounts_of
 
 FRESH_S = 1.0
 """How long an answer is told again."""
@@ -46,11 +46,9 @@ class Elsewhere:
         holder = [node for node in nodes if node.node_id == task.lease_owner]
         if not nodes:
             return None
-        if holder:
-            before, waiting = await self._ahead.of_held(task, holder[0].node_id), Before({}, complete=True)
-        else:
-            before, waiting = await self._ahead.of_stored(task), _held_by(nodes)
-        told = standing(task, holder or nodes, before, waiting, self._manager.run_times, self._manager.idleness, now)
+        held = await self._ahead.of_held(task, [node.node_id for node in holder or nodes])
+        stored = Before({}, complete=True) if holder else await self._ahead.of_stored(task)
+        told = standing(task, holder or nodes, stored, held, self._manager.run_times, self._manager.idleness, now)
         if len(self._told) >= MOST_REMEMBERED:
             self._told.clear()
         self._told[task.task_id] = now, told
@@ -70,18 +68,18 @@ def standing(
     idleness: Idleness,
     now: float,
 ) -> dict[str, Any]:
-    """Where the task stands behind `before`, and behind what the nodes have at hand already (`held`)."""
+    """Where the task stands behind what is ahead in the database (`before`) and at hand on the nodes (`held`)."""
     wanted = task.requested
     beyond = _least(wanted, [_vector(node, "capacity") for node in nodes])
     missing = beyond or _least(wanted, [_vector(node, "free") for node in nodes])
     if beyond:
         return {"reason": "capacity", "missing": to_wire(beyond)}
-    position = before.number + held.number + 1
-    start = _start(wanted, nodes, [before, held], times, idleness, now) if before.complete else None
+    position, complete = before.number + held.number + 1, before.complete and held.complete
+    start = _start(wanted, nodes, [before, held], times, idleness, now) if complete else None
     return {
         "reason": "insufficient" if missing else "queued",
         "missing": to_wire(missing),
-        "position" if before.complete else "position_at_least": position,
+        "position" if complete else "position_at_least": position,
         **shown_start(start),
     }
 
@@ -108,16 +106,6 @@ def _start(
     allocated = dominant_share(_sum([_vector(node, "allocated") for node in nodes]), capacity)
     running = [(allocated, remaining(usual, usual.mean_s / 2, float("inf")))]
     return estimate(now, Estimate(now, now, now), running, batches, dominant_share(wanted, capacity))
-
-
-def _held_by(nodes: Sequence[Node]) -> Before:
-    """What waits on the nodes: they tell what is asked for, and not of which kind it is."""
-    sorts: dict[tuple[str, str], int] = {}
-    for node in nodes:
-        for each in node.resources["waiting_for"]:
-            sort = "", amounts_text(Resources.model_validate(each["resources"]).amounts())
-            sorts[sort] = sorts.get(sort, 0) + each["tasks"]
-    return Before(sorts, complete=True)
 
 
 def _vector(node: Node, name: str) -> Amounts:

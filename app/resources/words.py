@@ -97,7 +97,8 @@ def _expected(waiting: Json, now: datetime) -> list[str]:
         return []
     earliest, latest = map(until, waiting.get("expected_start_range") or (start, start))
     between = "" if earliest == latest else f" (between {earliest} and {latest})"
-    return [f"expected in about {until(start)}{between}"]
+    soon = (parse_time(start) - now).total_seconds() < 1
+    return [f"expected in {'' if soon else 'about '}{until(start)}{between}"]
 
 
 def _executing(body: Json, details: Json, now: datetime) -> str:

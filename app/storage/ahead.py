@@ -4,6 +4,7 @@ The order between submitters is settled only where tasks are started. Here each 
 taken to have as many served before as the task's own submitter has, which is what a fair share of equal tasks comes to.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import asyncpg
@@ -62,7 +63,8 @@ SELECT priority < $1 AS urgent, submitter = $2 AS own, submitter, type, shape, c
     count(*) FILTER (WHERE {_BEFORE}) AS before
 FROM (
     SELECT priority, submitter, type, shape, deadline, task_id FROM tasks
-    WHERE lease_owner = $5 AND state IN ('ResourceAllocation', 'Waiting') AND task_id <> $4 LIMIT {MOST_READ + 1}
+    WHERE lease_owner = ANY($5::text[]) AND state IN ('ResourceAllocation', 'Waiting') AND task_id <> $4
+    LIMIT {MOST_READ + 1}
 ) AS held
 WHERE priority <= $1 GROUP BY priority, submitter, type, shape"""
 
@@ -92,9 +94,9 @@ class AheadReader:
         """What is ahead of a task that no node holds, among all that no node holds. Raises StorageUnavailable."""
         return _stored(await self._connection.fetch(_STORED, *_place_of(task)))
 
-    async def of_held(self, task: Task, node_id: str) -> Before:
-        """What is ahead of a task that waits on a node, among all that wait there. Raises StorageUnavailable."""
-        return _held(await self._connection.fetch(_HELD, *_place_of(task), node_id))
+    async def of_held(self, task: Task, node_ids: Sequence[str]) -> Before:
+        """What is ahead of a task among all that wait on these nodes. Raises StorageUnavailable."""
+        return _held(await self._connection.fetch(_HELD, *_place_of(task), node_ids))
 
     async def close(self) -> None:
         """Closes the connection."""

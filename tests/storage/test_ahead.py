@@ -76,5 +76,15 @@ async def test_what_waits_on_another_node_is_counted_there(store: Store, reader:
     lines: list[Line] = [line_of(own[0]), line_of(others[0])]
     claimed = await store.leases.claim([Want(line, 10) for line in lines])
     assert len(claimed) == 9
-    assert await reader.of_held(own[1], "node-a") == ({ECHO: 1 + 2}, True)
-    assert (await reader.of_held(own[1], "node-b")).number == 0
+    assert await reader.of_held(own[1], ["node-a"]) == ({ECHO: 1 + 2}, True)
+    assert (await reader.of_held(own[1], ["node-b"])).number == 0
+
+
+async def test_a_flood_that_a_node_holds_is_not_all_ahead_of_who_comes_after_it(
+    store: Store, reader: AheadReader
+) -> None:
+    flood, last = some(9), accepted_task(submitter="bob")
+    await store.put(*flood)
+    await store.leases.claim([Want(line_of(flood[0]), 9)])
+    await store.put(last)
+    assert await reader.of_held(last, ["node-a", "node-b"]) == ({ECHO: 1}, True)
