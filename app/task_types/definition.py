@@ -48,6 +48,7 @@ class TaskType:
     max_attempts: int
     description: str
     examples: tuple[dict[str, Any], ...] = field(default=())
+    prepare: Callable[[], None] | None = None
 
     @property
     def module(self) -> str:
@@ -60,7 +61,7 @@ class TaskType:
         return self.handler.__qualname__
 
 
-def task_type(
+def task_type(  # noqa: PLR0913 - each is a property of the kind
     name: str,
     *,
     parameters: type[BaseModel],
@@ -69,14 +70,17 @@ def task_type(
     timeout_s: float = DEFAULT_TIMEOUT_S,
     max_attempts: int = DEFAULT_MAX_ATTEMPTS,
     examples: tuple[dict[str, Any], ...] = (),
+    prepare: Callable[[], None] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Makes a function a kind of task, `handler(parameters, context) -> JSON-able result`.
 
     An async function runs in the service's own loop ("asyncio"), a plain one in a supervised child
     ("process"), unless `runs_in` says otherwise. `timeout_s` bounds one attempt, in seconds; the
     function's docstring is the description that submitters read. `examples` are parameters to show.
+    `prepare` is called once in each child, before its first attempt: what the function needs and the service does not,
+    a large library or a model, is loaded there.
 
-    Raises TypeError where the function and `runs_in` do not go together.
+    Raises TypeError where the function, `runs_in` and `prepare` do not go together.
     """
 
     def decorate(handler: Callable[..., Any]) -> Callable[..., Any]:
@@ -87,6 +91,8 @@ def task_type(
                 f"task type {name!r}: runs_in={where!r} does not fit {handler.__qualname__}, "
                 f"which is {'an async' if is_async else 'a plain'} function"
             )
+        if prepare is not None and where != "process":
+            raise TypeError(f"task type {name!r}: prepare is for children, and runs_in={where!r} has none")
         handler.__task_type__ = TaskType(  # type: ignore[attr-defined]
             name=name,
             handler=handler,
@@ -97,6 +103,7 @@ def task_type(
             max_attempts=max_attempts,
             description=inspect.getdoc(handler) or "",
             examples=examples,
+            prepare=prepare,
         )
         return handler
 

@@ -72,6 +72,12 @@ def test_a_place_that_does_not_fit_the_function_is_refused(handler: Any, where: 
         task_type("number", parameters=Parameters, runs_in=where)(handler)
 
 
+def test_only_a_child_is_prepared() -> None:
+    assert kind_of(task_type("number", parameters=Parameters, prepare=print)(plain)).prepare is print
+    with pytest.raises(TypeError, match="prepare is for children"):
+        task_type("number", parameters=Parameters, prepare=print)(in_the_loop)
+
+
 @pytest.mark.parametrize("handler", [plain, in_the_loop])
 def test_either_may_stand_for_an_executor_outside(handler: Any) -> None:
     assert kind_of(task_type("number", parameters=Parameters, runs_in="external")(handler)).runs_in == "external"

@@ -1,3 +1,4 @@
+import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint
@@ -57,6 +58,12 @@ def test_a_kind_is_found_by_its_name() -> None:
 def test_modules_of_ones_own_come_after_the_built_in_ones(modules: Path) -> None:
     (modules / "own_kinds.py").write_text(ONE_KIND.format(name="own"))
     assert [kind.name for kind in load(["own_kinds"])][-1] == "own"
+
+
+def test_the_service_lists_its_kinds_without_what_only_children_need() -> None:
+    program = "import sys; from app.task_types.registry import load; load(); print('duckdb' in sys.modules)"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == "False"
 
 
 def test_a_module_named_twice_counts_once(modules: Path) -> None:

@@ -63,6 +63,8 @@ class Child:
         self._process = os.getpid()
         for module in hello.modules:
             self._import(module)
+        for kind in self._registry:
+            self._prepare(kind)
         self._surroundings = Surroundings()
         self._confinement = Confinement()
         # What is imported stays: a collection need not look at it again.
@@ -82,6 +84,14 @@ class Child:
         try:
             self._registry.add_module(module)
         except BaseException:  # noqa: BLE001 - importing runs code of others, which may even exit
+            traceback.print_exc()
+
+    def _prepare(self, kind: TaskType) -> None:
+        # As above: what it could not load is missing in the attempts of this kind, and in no others.
+        try:
+            if kind.prepare is not None:
+                kind.prepare()
+        except BaseException:  # noqa: BLE001 - as above
             traceback.print_exc()
 
     def _attempt(self, start: Start) -> None:

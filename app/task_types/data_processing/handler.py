@@ -1,11 +1,11 @@
 """The task itself."""
 
+import importlib
 from typing import Any
 
 from app.protocol.resources import Resources
 from app.task_types.context import TaskContext
 from app.task_types.data_processing.parameters import DataProcessingParameters
-from app.task_types.data_processing.pipeline import run
 from app.task_types.definition import task_type
 
 EXAMPLES: tuple[dict[str, Any], ...] = (
@@ -65,6 +65,11 @@ EXAMPLES: tuple[dict[str, Any], ...] = (
 )
 
 
+def _load_engine() -> None:
+    """DuckDB, for the children: the service, which lists this kind and runs none of it, does without."""
+    importlib.import_module("app.task_types.data_processing.pipeline")
+
+
 @task_type(
     "data_processing",
     parameters=DataProcessingParameters,
@@ -72,6 +77,7 @@ EXAMPLES: tuple[dict[str, Any], ...] = (
     runs_in="process",
     timeout_s=900,
     examples=EXAMPLES,
+    prepare=_load_engine,
 )
 def data_processing(parameters: DataProcessingParameters, context: TaskContext) -> dict[str, Any]:
     """Validates, transforms and aggregates a source of the catalogue, or rows that come with the message.
@@ -79,4 +85,6 @@ def data_processing(parameters: DataProcessingParameters, context: TaskContext) 
     Works on data larger than its memory. Returns how many rows came in and went out, the rejected rows by reason,
     what each step did, and the aggregate (its first 1,000 rows).
     """
+    from app.task_types.data_processing.pipeline import run  # noqa: PLC0415 - see _load_engine
+
     return run(parameters, context)

@@ -325,6 +325,17 @@ async def test_a_module_that_cannot_be_imported_fails_its_own_attempts_only() ->
         assert await value_of(backend, poison.forked_return) == "parent"
 
 
+async def test_what_a_kind_needs_is_made_ready_once_in_each_child(process_backend: ProcessBackend) -> None:
+    for _ in range(2):
+        assert await value_of(process_backend, handlers.prepared_by) == ["engine"]
+    assert not handlers.prepared, "and not here"
+
+
+async def test_what_cannot_be_made_ready_ends_no_child(process_backend: ProcessBackend) -> None:
+    assert await value_of(process_backend, handlers.badly_prepared, a=1) == {"a": 1}
+    assert await value_of(process_backend, handlers.prepared_by) == ["engine"]
+
+
 async def test_poison_of_every_kind_harms_no_neighbour(process_backend: ProcessBackend) -> None:
     """Nine kinds mixed with healthy attempts, four at a time."""
     seed = random.randrange(10**9)
