@@ -39,12 +39,6 @@ def prepared_by(_parameters: AnyObject, _context: TaskContext) -> list[str]:
     return prepared
 
 
-@task_type("badly_prepared", parameters=AnyObject, prepare=lambda: sys.exit(3))
-def badly_prepared(parameters: AnyObject, _context: TaskContext) -> dict[str, Any]:
-    """Returns its parameters, if its child lives."""
-    return parameters.root
-
-
 @task_type("echo_async", parameters=AnyObject)
 async def echo_async(parameters: AnyObject, _context: TaskContext) -> dict[str, Any]:
     """Returns its parameters."""

@@ -20,7 +20,7 @@ from app.execution.backends.backend import Failed, Outcome, Stopped, Succeeded
 from app.execution.backends.process import ProcessBackend
 from app.protocol.reasons import Reason
 from app.protocol.resources import Resources
-from tests.execution.backends import handlers, poison
+from tests.execution.backends import handlers, poison, unprepared
 from tests.execution.backends.attempts import Recorded, record
 from tests.execution.backends.conftest import MODULES
 from tests.execution.backends.lives import Watched, alive
@@ -331,9 +331,9 @@ async def test_what_a_kind_needs_is_made_ready_once_in_each_child(process_backen
     assert not handlers.prepared, "and not here"
 
 
-async def test_what_cannot_be_made_ready_ends_no_child(process_backend: ProcessBackend) -> None:
-    assert await value_of(process_backend, handlers.badly_prepared, a=1) == {"a": 1}
-    assert await value_of(process_backend, handlers.prepared_by) == ["engine"]
+async def test_what_cannot_be_made_ready_ends_no_child() -> None:
+    async with started(warm=0, modules=[unprepared.__name__]) as backend:
+        assert await value_of(backend, unprepared.badly_prepared, a=1) == {"a": 1}
 
 
 async def test_poison_of_every_kind_harms_no_neighbour(process_backend: ProcessBackend) -> None:
@@ -462,7 +462,7 @@ SERVICE = """
 import asyncio, os
 from app.execution.backends import kernel
 from app.execution.backends.process import ProcessBackend
-from tests.execution.backends import handlers, poison
+from tests.execution.backends import handlers, poison, unprepared
 from tests.execution.backends.attempts import record
 from tests.execution.backends.conftest import MODULES
 
