@@ -4,6 +4,7 @@ Under xdist the controller starts the server before its workers and tells them t
 the first test asks for a database.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,12 @@ def _server(config: pytest.Config) -> SharedServer:
     if _SERVER not in config.stash:
         config.stash[_SERVER] = SharedServer()
     return config.stash[_SERVER]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors: many tests wait for what other processes do."""
+    return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else 3
 
 
 @pytest.hookimpl(optionalhook=True)

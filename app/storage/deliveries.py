@@ -78,12 +78,13 @@ WITH finished AS (
         $8::timestamptz[], $9::boolean[], $10::boolean[])
         AS c(task_id, claim, sequence, outcome, duration_ms, state, delay_s, attempted_at, is_accepted, is_last)
     WHERE d.task_id = c.task_id AND d.claim = c.claim AND d.claimed_until IS NOT NULL
-    RETURNING d.task_id, d.attempts, c.sequence, c.attempted_at, c.outcome, c.duration_ms, d.next_attempt_at, d.state
+    RETURNING d.task_id, d.attempts, c.sequence, c.attempted_at, c.outcome, c.duration_ms, d.next_attempt_at, d.state,
+        d.failures
 ), logged AS (
     INSERT INTO delivery_attempts
         (task_id, slot, attempt, sequence, attempted_at, outcome, duration_ms, next_attempt_at)
     SELECT task_id, attempts % {ATTEMPTS_KEPT}, attempts, sequence, attempted_at, outcome, duration_ms,
-        CASE WHEN next_attempt_at > clock_timestamp() THEN next_attempt_at END
+        CASE WHEN failures > 0 THEN next_attempt_at END
     FROM finished
     ON CONFLICT (task_id, slot) DO UPDATE SET attempt = excluded.attempt, sequence = excluded.sequence,
         attempted_at = excluded.attempted_at, outcome = excluded.outcome, duration_ms = excluded.duration_ms,

@@ -121,9 +121,14 @@ class Sink:
     async def stop(self) -> None:
         """Ends every connection."""
         self._server.close()
+        # What was accepted a moment ago begins, so that it can end.
+        for _ in range(5):
+            await asyncio.sleep(0)
         for task in list(self._connections):
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
+        # A transport that was closed lets go of its socket in the next turn.
+        await asyncio.sleep(0)
 
     async def __aenter__(self) -> Self:
         return await self.start()
