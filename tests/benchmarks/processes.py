@@ -58,7 +58,9 @@ def running_bare_endpoint() -> Iterator[BareEndpoint]:
 @contextmanager
 def running_service(folder: Path, database_url: str, **settings: str) -> Iterator[Service]:
     """The real service on a database that others can look into; no limit of its rate where it knows one."""
-    service = Service(folder, database_url, {"rate_limit": "off", "log_format": "json", "warm_processes": "2", **settings})
+    service = Service(
+        folder, database_url, {"rate_limit": "off", "log_format": "json", "warm_processes": "2", **settings}
+    )
     try:
         yield service.start()
     finally:
