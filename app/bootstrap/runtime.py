@@ -139,10 +139,10 @@ class Runtime:
         storage.close_with(stack)
         await storage.quotas.start()
         await execution.start_backends(stack)
-        self.news.start()
-        stack.push_async_callback(self.news.close)
         await self._report()
         stack.push_async_callback(self._leave)
+        self.news.start()
+        stack.push_async_callback(self.news.close)
         if storage.embedded:
             # One data directory, one server, one node: whoever held these is dead. Before the first claim, which
             # takes leases in the same name.

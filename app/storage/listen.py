@@ -23,6 +23,9 @@ MAX_NAMED = 200
 """Task ids in one notification (its payload is limited to 8,000 bytes); more are told as "anything"."""
 
 ANYTHING = "*"
+HERE = "+"
+"""What a node says when it begins to listen: until the next count whoever was alone would tell it nothing."""
+
 RECONNECT_S = 0.2
 
 Heard = Callable[[frozenset[str] | None], None]
@@ -30,7 +33,10 @@ Heard = Callable[[frozenset[str] | None], None]
 
 
 class News:
-    """Sends and hears. `alone` is set by whoever counts the nodes; an own notification is not heard."""
+    """Sends and hears. `alone` is set by whoever counts the nodes, and not true once another is heard.
+
+    An own notification is not heard. To be started when those who count can see this node.
+    """
 
     def __init__(self, database: Database, heard: Heard) -> None:
         self._database = database
@@ -74,6 +80,7 @@ class News:
             connection.add_termination_listener(lambda _connection: lost.set())
             await connection.add_listener(CHANNEL, self._hear)
             self._connection = connection
+            await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, HERE)
             # Whatever was told while nobody listened here.
             self._heard(None)
             await lost.wait()
@@ -89,7 +96,10 @@ class News:
     def _hear(self, connection: object, pid: int, _channel: str, payload: object) -> None:
         if isinstance(connection, asyncpg.Connection) and pid == connection.get_server_pid():
             return
+        self.alone = False
         text = str(payload)
+        if text == HERE:
+            return
         self._heard(None if text == ANYTHING else frozenset(text.split(",")))
 
     async def _send(self) -> None:

@@ -62,6 +62,10 @@ async def _some(heard: Heard) -> bool:
     return bool(heard)
 
 
+async def _all(conditions: list[bool]) -> bool:
+    return all(conditions)
+
+
 async def test_much_at_once_is_one_notification(pair: tuple[Node, Node]) -> None:
     one, two = pair
     most = [new_task_id() for _ in range(MAX_NAMED)]
@@ -71,6 +75,18 @@ async def test_much_at_once_is_one_notification(pair: tuple[Node, Node]) -> None
     one.news.tell([new_task_id() for _ in range(MAX_NAMED + 1)])
     await eventually(lambda: has(two.heard, None), "anything")
     assert len(two.heard) == 2
+
+
+async def test_a_node_that_comes_is_told_everything_from_then_on(pair: tuple[Node, Node], database_url: str) -> None:
+    one, two = pair
+    one.news.alone = two.news.alone = True
+    third = await Node(database_url).start()
+    await eventually(lambda: _all([not one.news.alone, not two.news.alone]), "nobody is alone")
+    assert one.heard == two.heard == [], "a greeting is no news"
+    changed = frozenset({new_task_id()})
+    one.news.tell(changed)
+    await eventually(lambda: has(third.heard, changed), "the news")
+    await third.close()
 
 
 async def test_a_node_that_is_alone_tells_nobody(pair: tuple[Node, Node]) -> None:
