@@ -97,6 +97,7 @@ class Sink:
     def __post_init__(self) -> None:
         self._told: dict[str, list[Behaviour]] = {}
         self._connections: set[asyncio.Task[None]] = set()
+        self._writers: list[asyncio.StreamWriter] = []
 
     @property
     def url(self) -> str:
@@ -127,8 +128,12 @@ class Sink:
         for task in list(self._connections):
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
-        # A transport that was closed lets go of its socket in the next turn.
-        await asyncio.sleep(0)
+        # One that was closed waits until somebody takes what it still has to write; one that is broken off lets go of
+        # its socket in the next turn.
+        for writer in self._writers:
+            writer.transport.abort()
+        for _ in range(2):
+            await asyncio.sleep(0)
 
     async def __aenter__(self) -> Self:
         return await self.start()
@@ -140,6 +145,7 @@ class Sink:
         task = asyncio.current_task()
         assert task is not None
         self._connections.add(task)
+        self._writers.append(writer)
         try:
             with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
                 received = await _read(reader)
