@@ -7,6 +7,8 @@ from typing import Self
 
 from sqlalchemy import make_url
 
+from tests.support.listening import stop_listening
+
 
 class Proxy:
     """Use as an async context manager; `url` leads to the same database by way of the proxy.
@@ -21,6 +23,7 @@ class Proxy:
         self._target = make_url(database_url)
         self._server: asyncio.Server | None = None
         self._streams: set[asyncio.StreamWriter] = set()
+        self._accepting: set[asyncio.Task[None]] = set()
         self._pumps: set[asyncio.Task[None]] = set()
         self.away = False
         self.black_hole = False
@@ -37,14 +40,15 @@ class Proxy:
         return through.render_as_string(hide_password=False)
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._begin, "127.0.0.1", 0)
         return self
 
     async def __aexit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         assert self._server is not None
-        self._server.close()
+        await stop_listening(self._server)
+        await asyncio.gather(*self._accepting, return_exceptions=True)
         self.cut()
         await asyncio.gather(*self._pumps, return_exceptions=True)
         await self._server.wait_closed()
@@ -64,11 +68,20 @@ class Proxy:
         await sink.drain()
         self.cut()
 
+    def _begin(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accepting = asyncio.create_task(self._accept(reader, writer))
+        self._accepting.add(accepting)
+        accepting.add_done_callback(self._accepting.discard)
+
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.away:
             writer.transport.abort()
             return
-        server_reader, server_writer = await self._connect()
+        try:
+            server_reader, server_writer = await self._connect()
+        except OSError:
+            writer.transport.abort()
+            return
         self._streams |= {writer, server_writer}
         for source, sink, answers in ((reader, server_writer, False), (server_reader, writer, True)):
             pump = asyncio.create_task(self._pump(source, sink, answers))

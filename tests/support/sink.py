@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Self
 
+from tests.support.listening import stop_listening
 from tests.support.loop_thread import LoopThread
 
 
@@ -121,10 +122,7 @@ class Sink:
 
     async def stop(self) -> None:
         """Ends every connection."""
-        self._server.close()
-        # What was accepted a moment ago begins, so that it can end.
-        for _ in range(5):
-            await asyncio.sleep(0)
+        await stop_listening(self._server)
         for task in list(self._connections):
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
