@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.support import preloaded
 from tests.support.postgres import Databases, SharedServer
 from tests.support.service import Service
 
@@ -38,7 +39,8 @@ def pytest_configure_node(node: Any) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """At the end of the run, in the process that started the server."""
+    """At the end of each process of the run, and of the server in the one that started it."""
+    preloaded.close()
     if _SERVER in config.stash:
         config.stash[_SERVER].close()
         del config.stash[_SERVER]
@@ -96,12 +98,12 @@ def start_service(
     """Starts the service as a process, as often as called: `start_service(lease_s="3")`.
 
     All of a test's services share its database and its data directory, so they are replicas of each other. They
-    are stopped after the test; their logs are printed where it failed.
+    are stopped after the test; their logs are printed where it failed. `from_scratch`: see Service.
     """
     started: list[Service] = []
 
-    def start(**settings: str) -> Service:
-        service = Service(tmp_path, service_database_url, settings)
+    def start(*, from_scratch: bool = False, **settings: str) -> Service:
+        service = Service(tmp_path, service_database_url, settings, from_scratch=from_scratch)
         started.append(service)
         return service.start()
 

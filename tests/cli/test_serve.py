@@ -20,7 +20,7 @@ Start = Callable[..., Service]
 @pytest.fixture
 def stopped(tmp_path: Path, database_url: str) -> Service:
     """A service that is not running: for starts that fail."""
-    return Service(tmp_path, database_url)
+    return Service(tmp_path, database_url, from_scratch=True)
 
 
 def fails(service: Service, **settings: str) -> str:
@@ -34,7 +34,7 @@ def fails(service: Service, **settings: str) -> str:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_says_where_it_is_and_ends_well(start_service: Start, number: signal.Signals) -> None:
-    service = start_service()
+    service = start_service(from_scratch=True)
     for expected in (f"{service.url}/docs", "task-executor token", f"--url {service.url}", "Ctrl-C"):
         assert expected in service.log
     with service.blocking_client() as client:
@@ -103,7 +103,7 @@ def test_a_database_that_is_away(stopped: Service) -> None:
 
 
 def test_a_database_without_the_schema(tmp_path: Path, empty_database_url: str) -> None:
-    assert "task-executor migrate" in fails(Service(tmp_path, empty_database_url))
+    assert "task-executor migrate" in fails(Service(tmp_path, empty_database_url, from_scratch=True))
 
 
 def test_an_address_that_is_not_ours(stopped: Service) -> None:

@@ -36,7 +36,7 @@ class Replica:
     def __init__(self, folder: Path, name: str, database_url: str) -> None:
         self._clock = folder / f"clock-{name}"
         self._clock.touch()
-        self.service = Service(folder, database_url, SETTINGS)
+        self.service = Service(folder, database_url, SETTINGS, from_scratch=True)
         self.service.environment["PYTHONPATH"] = f"{ROOT / 'tests/support/turned_clock'}:{ROOT}"
         self.service.environment["TURNED_CLOCK"] = str(self._clock)
         self.node = ""

@@ -41,7 +41,9 @@ def token(subject: str, *roles: str) -> str:
 @pytest.mark.timeout(300)
 def test_planted_secrets_are_found_nowhere(start_service: Callable[..., Service], database_url: str) -> None:
     with_password = make_url(database_url).set(password=PASSWORD).render_as_string(hide_password=False)
-    service = start_service(jwt_secret=SECRET, database_url=with_password, task_types="tests.security.prying")
+    service = start_service(
+        from_scratch=True, jwt_secret=SECRET, database_url=with_password, task_types="tests.security.prying"
+    )
     service.environment["AWS_SECRET_ACCESS_KEY"] = ENVIRONMENT
     service.stop()
     service.start()

@@ -18,7 +18,9 @@ from app.security.own_key import own_signing_key
 from app.settings.security import SecuritySettings
 from app.storage.database import driver_dsn
 from app.storage.embedded import running_url
+from tests.support import preloaded
 from tests.support.machine import free_port
+from tests.support.preloaded import Forked
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -38,15 +40,27 @@ class ServiceDied(AssertionError):
 
 
 class Service:
-    """One `task-executor serve`. `settings` are environment variables, TASK_EXECUTOR_ left out (`lease_s="3"`)."""
+    """One `task-executor serve`. `settings` are environment variables, TASK_EXECUTOR_ left out (`lease_s="3"`).
 
-    def __init__(self, folder: Path, database_url: str | None, settings: Mapping[str, str] | None = None) -> None:
+    Its process is forked from one that has loaded the program (preloaded.py), or `from_scratch` made by the command:
+    where the start itself is looked at, or what Python makes of its environment.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        database_url: str | None,
+        settings: Mapping[str, str] | None = None,
+        *,
+        from_scratch: bool = False,
+    ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.environment = _environment(folder, database_url, {"port": str(self.port), **(settings or {})})
         self.log_file = folder / f"service-{self.port}.log"
         self._tokens: dict[tuple[str, ...], str] = {}
-        self._process: subprocess.Popen[bytes] | None = None
+        self._from_scratch = from_scratch
+        self._process: subprocess.Popen[bytes] | Forked | None = None
 
     @property
     def process_id(self) -> int:
@@ -69,6 +83,9 @@ class Service:
     def launch(self) -> None:
         """Starts the process and returns at once."""
         assert self._process is None, "the service is running already"
+        if not self._from_scratch:
+            self._process = preloaded.start(["serve"], self.environment, self.log_file)
+            return
         with self.log_file.open("ab") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "app", "serve"],
