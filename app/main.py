@@ -15,6 +15,7 @@ from app.api.rate_headers import RateHeaders
 from app.api.routers import HOT, ROUTERS
 from app.api.routing import SlimRoute
 from app.api.security_headers import SecurityHeaders
+from app.api.unforeseen import Unforeseen
 from app.bootstrap.runtime import running_service
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
@@ -52,11 +53,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def answer_problem(request: Request, error: Exception) -> Response:
         return problem_response(error, request.url.path)
 
-    for known in (*KNOWN, Exception):
+    for known in KNOWN:
         app.add_exception_handler(known, answer_problem)
     for router in ROUTERS:
         app.include_router(router)
     app.openapi = lambda: timeless(app)  # type: ignore[method-assign]  # FastAPI's own way to replace it
+    app.add_middleware(Unforeseen)
     app.add_middleware(RateHeaders)
     app.add_middleware(SecurityHeaders)
     instrument(app, metrics)

@@ -42,9 +42,9 @@ __all__ = [
     "TITLES",
     "UNAUTHENTICATED",
     "Problem",
-    "note_refusal",
     "problem_of",
     "problem_response",
+    "told",
 ]
 
 RETRY_AFTER_S = "1"
@@ -64,6 +64,7 @@ UNAUTHENTICATED = Problem(
     headers={"WWW-Authenticate": 'Bearer error="invalid_token"'},
 )
 NOT_FOUND = Problem(404, "not-found", "There is no such resource, or it is not yours.")
+INTERNAL_ERROR = Problem(500, "internal-error", "Something went wrong on our side; it has been logged.")
 
 
 def _invalid_task(error: InvalidTask) -> Problem:
@@ -222,43 +223,50 @@ KNOWN = tuple(_TABLE)
 
 
 def problem_of(error: Exception) -> Problem:
-    """What an exception means in HTTP; 500 for one that is not foreseen, which is then logged as a defect."""
+    """What an exception means in HTTP; a 500 for one that is not foreseen."""
     for known in type(error).__mro__:
         if known in _TABLE:
             return _TABLE[known](error)
-    logger.error("unforeseen error", exc_info=error)
-    return Problem(500, "internal-error", "Something went wrong on our side; it has been logged.")
+    return INTERNAL_ERROR
 
 
 def problem_response(error: Exception, path: str) -> Response:
-    """The answer to an exception. `instance` is the request's id, which the log has too.
+    """The answer to an exception."""
+    problem, body = told(error, path)
+    headers = {**problem.headers, "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+    return Response(orjson.dumps(body), problem.status, headers, media_type=MEDIA_TYPE)
 
-    That of a refused token or envelope is the path instead: one and the same body for every cause.
+
+def told(error: Exception, path: str) -> tuple[Problem, dict[str, Any]]:
+    """What an exception means, and that as the client is told it; the log is told the rest.
+
+    `instance` is an id of this one answer. That of a refused token or envelope is the path instead: one and the same
+    body for every cause.
     """
     problem = problem_of(error)
-    note_refusal(error, problem, path)
     instance = (
         path
         if problem is UNAUTHENTICATED or problem is INVALID_MESSAGE
         else f"urn:task-executor:request:{_process}-{next(_numbers):x}"
     )
-    if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        logger.warning("answered %d", problem.status, extra={"instance": instance, "path": path})
-    body = problem.as_dict(instance)
-    headers = {**problem.headers, "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-    return Response(orjson.dumps(body), problem.status, headers, media_type=MEDIA_TYPE)
+    _note(error, problem, {"status": problem.status, "path": path, "instance": instance})
+    return problem, problem.as_dict(instance)
 
 
-def note_refusal(error: Exception, problem: Problem, path: str) -> None:
-    """Tells the security log why a caller or its message was refused, and the log what an operator has to mend.
+def _note(error: Exception, problem: Problem, extra: dict[str, Any]) -> None:
+    """One line, in the log that it is for: a refusal with its cause, a defect, or what an operator has to mend.
 
     The causes are fixed sentences: nothing of the token, or of the request's body, is in them.
     """
     cause = str(error) if isinstance(error, _TOLD_NOWHERE_ELSE) else _REFUSALS.get(problem.status)
     if cause is not None:
-        security_logger.warning("refused", extra={"status": problem.status, "cause": cause, "path": path})
-    if isinstance(error, ContentUnavailable):
-        logger.error("%s", error)
+        security_logger.warning("refused", extra={**extra, "cause": cause})
+    elif problem is INTERNAL_ERROR:
+        logger.error("unforeseen error", exc_info=error, extra=extra)
+    elif isinstance(error, ContentUnavailable):
+        logger.error("%s", error, extra=extra)
+    elif problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        logger.warning("answered %d", problem.status, extra=extra)
 
 
 def _sentence(error: Exception) -> str:

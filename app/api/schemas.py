@@ -87,7 +87,9 @@ class Problem(BaseModel):
     title: str
     status: int
     detail: str
-    instance: str = Field(description="Names this one answer; the service's log has it too.")
+    instance: str = Field(
+        description="Names this one answer; the log has it too where the service refused the caller or failed."
+    )
     errors: list[ProblemMember] = Field(default=[], description="Everything that is wrong, member by member.")
     task_id: str | None = Field(default=None, description="The task concerned, such as the Rejected one that is kept.")
     task_status: State | None = Field(default=None, description="Where that task stands.")

@@ -95,17 +95,21 @@ class _Always:
 
 
 @pytest.mark.parametrize(("error", "status"), ERRORS, ids=[type(error).__name__ for error, _ in ERRORS])
-async def test_an_error_at_any_route_is_a_problem(error: Exception, status: int) -> None:
+async def test_an_error_at_any_route_is_a_problem(
+    error: Exception, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
     app = create_app()
     broken = app.state.service = Broken(error)
     token = forge({"alg": "HS256"}, {**CLAIMS, "roles": ["admin"]})
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    # An error that is raised again would be logged by the server, once more.
+    transport = httpx.ASGITransport(app)
     reached = 0
     async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
         for method, path in sorted(POLICIES):
             if path in ("/livez", "/docs", "/redoc", "/openapi.json") or path.startswith("/docs/"):
                 continue
             before = broken.asked
+            caplog.clear()
             response = await client.request(
                 method,
                 path.replace("{task_id}", TASK_ID).replace("{execution_id}", TASK_ID).replace("{", "").replace("}", ""),
@@ -122,6 +126,8 @@ async def test_an_error_at_any_route_is_a_problem(error: Exception, status: int)
             assert {"type", "title", "status", "detail", "instance"} <= response.json().keys()
             assert "inside" not in response.text.lower().replace("on our side", "")
             assert "Traceback" not in response.text
+            tracebacks = [getattr(line, "instance", None) for line in caplog.records if line.exc_info]
+            assert tracebacks == ([response.json()["instance"]] if status == 500 else []), (method, path)
     assert reached > 20, "most routes were reached"
 
 

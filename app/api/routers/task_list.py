@@ -15,7 +15,7 @@ from app.api.answers import JsonAnswer, page_json
 from app.api.bodies import read_json_body
 from app.api.documented import answer, problems, ref, takes
 from app.api.encrypted_answers import recipient, shown, shown_submission
-from app.api.problems import Problem, note_refusal, problem_of
+from app.api.problems import Problem, told
 from app.api.routing import PolicedRoute, SlimRoute, principal_of, service_of
 from app.api.schemas import Batch, BatchOutcomes
 from app.api.service import Service
@@ -35,6 +35,7 @@ slim = APIRouter(route_class=SlimRoute)
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
 MAX_BATCH = 1000
+BATCH_PATH = "/v1/tasks/batch"
 
 _LABEL = re.compile(r"([^=:\x00]{1,63})[=:]([^\x00]{0,255})")
 
@@ -96,7 +97,7 @@ async def list_tasks(request: Request, query: Annotated[ListQuery, Query()]) -> 
 
 
 @slim.post(
-    "/v1/tasks/batch",
+    BATCH_PATH,
     tags=["Tasks"],
     summary="Submit many tasks",
     responses={
@@ -148,9 +149,8 @@ def _messages(body: Any) -> list[Any]:
 def _outcome(outcome: Submission | Exception) -> bytes:
     if isinstance(outcome, Submission):
         return f'{{"status":{200 if outcome.replayed else 202},"task":{outcome.status_json}}}'.encode()
-    problem = problem_of(outcome)
-    note_refusal(outcome, problem, "/v1/tasks/batch")
-    return orjson.dumps({"status": problem.status, "problem": problem.as_dict("#")})
+    problem, body = told(outcome, BATCH_PATH)
+    return orjson.dumps({"status": problem.status, "problem": body})
 
 
 def _filter(query: ListQuery, principal: Principal) -> ListFilter:
