@@ -53,7 +53,9 @@ def _kind_of(headers: dict[bytes, bytes]) -> bytes:
 async def _read_body(request: Request, headers: dict[bytes, bytes], limit: int) -> bytes:
     length = headers.get(b"content-length", b"0")
     if len(length) > MAX_LENGTH_DIGITS or (length.isdigit() and int(length) > limit):
-        await _let_go(request, limit)
+        # Who asks first (Expect: 100-continue; RFC 9110, section 10.1.1) sends nothing yet; reading would invite it.
+        if b"expect" not in headers:
+            await _let_go(request, limit)
         raise too_large(limit)
     return await _read(request, limit)
 

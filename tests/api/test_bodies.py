@@ -1,11 +1,13 @@
 """How a body may be sent, and how much of it is read."""
 
 import json
+import socket
 from collections.abc import Iterator
 
 import pytest
 
 from tests.api.caller import PROBLEM, Caller, message
+from tests.support.service import Service
 
 LIMIT = 1_048_576
 
@@ -40,6 +42,14 @@ def test_a_chunked_body_is_counted_as_it_comes(alice: Caller, size: int, expecte
         "/v1/tasks", content=in_pieces(padded(size)), headers={"Content-Type": "application/json"}
     )
     assert response.status_code == expected
+
+
+def test_who_asks_before_sending_is_refused_and_not_invited(wire: Service, alice: Caller) -> None:
+    head = f"POST /v1/tasks HTTP/1.1\r\nHost: here\r\nAuthorization: Bearer {alice.token}\r\n"
+    head += f"Content-Type: application/json\r\nContent-Length: {LIMIT + 1}\r\nExpect: 100-continue\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", wire.port), timeout=10) as connection:
+        connection.sendall(head.encode())
+        assert connection.recv(12) == b"HTTP/1.1 413"
 
 
 @pytest.mark.parametrize("path", ["/v1/tasks", "/v1/tasks/batch"])
