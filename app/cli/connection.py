@@ -29,7 +29,7 @@ MAX_PIPELINED = 32
 """Requests that wait behind the one that is being answered: a thousand of them fit into one packet."""
 
 HEAD_S = 10.0
-"""From the connection, or the answer before, to the end of a request's head."""
+"""From the connection, or a further request's first byte, to the end of the request's head."""
 
 BODY_S = 30.0
 """From the end of the head to the end of the body."""
@@ -65,6 +65,7 @@ class EdgeProtocol(HttpToolsProtocol):
         self.all.add(self)
         self._ends_at: float | None = time.monotonic() + HEAD_S
         self._unread_since: float | None = None
+        self._begun = False
         self._silent = 0
         self._refusal = MALFORMED
         self._turned_away = False
@@ -112,6 +113,9 @@ class EdgeProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins; `abort` is offered to the application as an ASGI extension."""
         super().on_message_begin()
+        self._begun = True
+        if self.cycle is not None and self.cycle.response_complete:
+            self._ends_at = time.monotonic() + HEAD_S
         scope = cast("dict[str, object]", self.scope)
         scope["extensions"] = {ABORT: {"abort": self.transport.abort}}
 
@@ -138,15 +142,16 @@ class EdgeProtocol(HttpToolsProtocol):
         """The body is there. Where the answer was given before, the next request's time runs already."""
         if self._wishes_upgrade:
             return
+        self._begun = False
         self._silent = 0
         if not self.cycle.response_complete:
             self._ends_at = None
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """The answer has been handed over: the next request's time begins, unless it has come already."""
+        """The answer has been handed over: the next request's time begins, where a part of it has come already."""
         if not self.pipeline:
-            self._ends_at = time.monotonic() + HEAD_S
+            self._ends_at = time.monotonic() + HEAD_S if self._begun else None
         super().on_response_complete()
 
     def pause_writing(self) -> None:
@@ -160,13 +165,18 @@ class EdgeProtocol(HttpToolsProtocol):
         super().resume_writing()
 
     def look(self, now: float) -> None:
-        """Ends the connection where its time is over at `now`."""
+        """Ends the connection where its time is over at `now`.
+
+        Without a word where no request has begun: a client that begins one just then would take it for its answer.
+        """
         unread = self._unread_since is not None and now - self._unread_since > UNREAD_S
         late = self._ends_at is not None and now > self._ends_at
         if unread or (late and self._turned_away):
             self.transport.abort()
-        elif late:
+        elif late and self._begun:
             self._turn_away(TOO_SLOW)
+        elif late:
+            self.transport.close()
 
     def _is_well_formed(self) -> bool:
         """Says for whom it is, once, and asks for no tunnel; and the body has no coding but chunks.

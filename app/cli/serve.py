@@ -112,6 +112,7 @@ def _config(guard: StartGuard, settings: Settings) -> uvicorn.Config:
         server_header=False,
         proxy_headers=bool(trusted_proxies),
         forwarded_allow_ips=[str(network) for network in trusted_proxies],
+        timeout_keep_alive=settings.server.keep_alive_s,
         timeout_graceful_shutdown=CLOSE_CONNECTIONS_S,
         timeout_notify=1,
         callback_notify=sweep,

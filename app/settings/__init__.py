@@ -35,6 +35,12 @@ class ServerSettings(Section):
     max_connections: int = Field(
         default=5000, ge=1, description="Open connections; further ones are told to come back (503)."
     )
+    keep_alive_s: int = Field(
+        default=75,
+        ge=1,
+        description="Seconds that a connection may be idle between two requests. Longer than a proxy in front keeps "
+        "its side of it (mostly 60), so that it is the proxy that ends it.",
+    )
     shutdown_notice_s: float = Field(
         default=0, ge=0, description="Seconds between /readyz turning red and the drain: for a load balancer to notice."
     )

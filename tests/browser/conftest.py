@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.support.machine import need_program
 from tests.support.service import ROOT
 
 OUTPUT = ROOT / "tests" / "output"
+# A browser beside other tests on a busy machine is slow.
+expect.set_options(timeout=30_000)
 QUIET = (
     "--disable-background-networking",
     "--disable-component-update",

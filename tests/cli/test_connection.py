@@ -18,6 +18,7 @@ from tests.support.waiting import wait_until
 
 GET = b"GET /livez HTTP/1.1\r\nHost: here\r\n"
 PATIENCE_S = 60.0
+KEEP_ALIVE_S = HEAD_S + 5
 
 Connect = Callable[[], "Client"]
 
@@ -73,7 +74,11 @@ class Client:
 def edge(tmp_path_factory: pytest.TempPathFactory, databases: Databases) -> Iterator[Service]:
     """One service for all tests of this file."""
     url = databases.create(migrated=True)
-    made = Service(tmp_path_factory.mktemp("edge"), url, {"rate_limit": "off", "max_connections": "300"})
+    made = Service(
+        tmp_path_factory.mktemp("edge"),
+        url,
+        {"rate_limit": "off", "max_connections": "300", "keep_alive_s": f"{KEEP_ALIVE_S:g}"},
+    )
     try:
         yield made.start()
     finally:
@@ -233,7 +238,10 @@ def test_requests_in_line_are_answered_in_order_and_are_bounded(connect: Connect
 
 
 def test_a_client_that_is_slow_is_not_waited_for(edge: Service, connect: Connect) -> None:
-    """A byte a second, at the head, at the body, and nothing at all: side by side, since each takes its whole time."""
+    """A byte a second, at the head, at the body, and nothing at all: side by side, since each takes its whole time.
+
+    Where no request has begun nothing is answered: it would be read as the answer to one that begins just then.
+    """
     ended: dict[str, tuple[float, bytes]] = {}
 
     def drip(name: str, first: bytes, each: bytes) -> None:
@@ -259,23 +267,23 @@ def test_a_client_that_is_slow_is_not_waited_for(edge: Service, connect: Connect
         "silent": (b"", b""),
         "body": (submitting(edge) + b"Content-Length: 1000\r\n\r\n", b" "),
         "late head": (GET + b"\r\n" + GET, b"a"),
+        "idle": (GET + b"\r\n", b""),
     }
     threads = [threading.Thread(target=drip, args=(name, *parts)) for name, parts in slow.items()]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    for name, allowed_s in {
-        "head": HEAD_S,
-        "lines": HEAD_S,
-        "silent": HEAD_S,
-        "late head": HEAD_S,
-        "body": BODY_S,
-    }.items():
+    for name, allowed_s in {"head": HEAD_S, "late head": HEAD_S, "body": BODY_S}.items():
         took_s, found = ended[name]
         assert took_s < allowed_s + 30, name
         assert problem_of(found[found.rindex(b"HTTP/1.1") :]) == (408, "too-slow"), name
+    for name, allowed_s in {"silent": HEAD_S, "lines": HEAD_S, "idle": KEEP_ALIVE_S}.items():
+        took_s, found = ended[name]
+        assert took_s < allowed_s + 30, name
+        assert found.count(b"HTTP/1.1") == (name == "idle"), name
     assert ended["body"][0] > HEAD_S, "a body has more time than a head"
+    assert ended["idle"][0] > HEAD_S, "a connection outlives a pause between two requests"
 
 
 def test_there_are_so_many_connections_and_no_more(edge: Service, connect: Connect) -> None:
