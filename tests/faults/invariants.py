@@ -188,7 +188,11 @@ def _fence(row: TaskRow, history: list[Message], runs: int | None) -> Iterator[s
     if history and (row.state, row.sequence) != (history[-1].status, history[-1].sequence):
         yield f"I5: the row says {row.state} at {row.sequence}, the last message {history[-1].status}"
     begun = sum(item.name == "ExecutionStarted" for item in history)
-    given_back = sum('"reason":"handed_back"' in item.message for item in history if item.status == "Waiting")
+    given_back = sum(
+        # A warning repeats why the task waits.
+        before.status != after.status == "Waiting" and '"reason":"handed_back"' in after.message
+        for before, after in pairwise(history)
+    )
     if begun - given_back != row.attempt:
         yield f"I5: {begun} attempts begun, {given_back} handed back, and {row.attempt} counted"
     if runs is not None and not 1 <= runs <= begun:

@@ -18,7 +18,7 @@ NOW = datetime(2026, 5, 1, tzinfo=UTC)
 
 
 def lived() -> tuple[Task, list[Message]]:
-    """A task that failed once, was handed back once, and completed, acknowledged three times; and its history."""
+    """A task that failed once, was handed back once, and completed, warned of once and acknowledged three times."""
     task = new_task(task_id="01890000-0000-7000-8000-000000000001", submitted_at=NOW)
     task.submit(NOW, valid=True)
     task.accept(NOW)
@@ -32,6 +32,7 @@ def lived() -> tuple[Task, list[Message]]:
             task.retry_later(NOW, NOW, Reason.EXECUTION_ERROR, {"kind": "E"}, {})
         elif attempt == 1:
             task.hand_back(NOW)
+            task.put_at_risk(NOW, {"kind": "deadline_at_risk"})
     task.acknowledge(NOW, 5)
     task.complete(NOW + timedelta(seconds=1), "{}", {})
     task.acknowledge(NOW + timedelta(seconds=2), 12)
