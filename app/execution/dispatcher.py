@@ -24,7 +24,7 @@ from app.protocol.task import Task
 from app.resources.manager import ResourceManager
 from app.resources.request import Grant, request_of
 from app.storage.claim import Leases
-from app.storage.errors import StorageUnavailable
+from app.storage.errors import Conflict, StorageUnavailable
 from app.storage.lines import line_of
 from app.task_types.registry import Registry
 
@@ -228,6 +228,9 @@ class Dispatcher:
         await promptly(self._cancel(holding, by))
 
     async def _cancel(self, holding: Holding, by: str) -> None:
+        if self.holdings.get(holding.task.task_id) is not holding:
+            # Let go since the caller looked: by another cancel, or its time-out.
+            raise Conflict
         if holding.attempt is None:
             self.let_go(holding)
             await self._recorder.record(holding, wishes.cancel(by), wishes.end_cancelled)

@@ -76,6 +76,21 @@ async def test_many_at_once_are_one(database_url: str, stage: Stage) -> None:
         await node.check_at_rest()
 
 
+async def test_many_at_once_of_a_task_that_waits_here_are_one(database_url: str, stage: Stage) -> None:
+    """All find it held before the first of them lets it go."""
+    async with open_node(database_url, registry_of({"wait": stage.wait_for_go}), capacity=ONE) as node:
+        await node.submit("wait")
+        await stage.until_began(1)
+        task = await node.task(await node.submit("wait"))
+        answers = await asyncio.gather(
+            *(node.cancellation.cancel(task, "alice") for _ in range(8)), return_exceptions=True
+        )
+        assert {type(answer).__name__ for answer in answers} <= {"AlreadyOver", "NoneType"}
+        await check_cancelled(node, task.task_id)
+        stage.go.set()
+        await node.check_at_rest()
+
+
 async def test_a_running_task_is_told_and_ends(database_url: str, stage: Stage) -> None:
     told: list[bool] = []
 
