@@ -32,10 +32,10 @@ class Submission:
             storage.journal,
             storage.queries,
             registry,
-            dispatcher,
+            dispatcher.handover,
             outlook=Outlook(
                 capacities=dispatcher.capacities,
-                starts_at_once=dispatcher.starts_at_once,
+                starts_at_once=dispatcher.handover.starts_at_once,
                 expected_end=lambda task: manager.soonest_end(request_of(task), clock.seconds()),
             ),
             retry=RetryPolicy(initial_s=settings.backoff_initial_s, max_s=settings.backoff_max_s),

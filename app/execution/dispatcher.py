@@ -1,8 +1,8 @@
 """The dispatcher: from a stored task to a running attempt.
 
 A task comes in one of two ways: handed over in memory by the submission that stored it, where this node has room and
-nothing older waits; or claimed from the database. Both then ask the Resource Manager, and run when it grants. What
-this node holds is in `holdings`, and nowhere else.
+nothing older waits (handover.py); or claimed from the database (claimer.py). Both then ask the Resource Manager, and
+run when it grants. What this node holds is in `holdings`, and nowhere else.
 """
 
 import asyncio
@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from app.clock import utc_now
 from app.execution import wishes
-from app.execution.claimer import PENDING_LIMIT, Claimer
+from app.execution.claimer import Claimer
+from app.execution.handover import Handover
 from app.execution.holding import Holding, Recorder, parameters_of
 from app.execution.promptly import promptly
 from app.execution.runner import Runner
@@ -25,7 +25,6 @@ from app.resources.manager import ResourceManager
 from app.resources.request import Grant, request_of
 from app.storage.claim import Leases
 from app.storage.errors import Conflict, StorageUnavailable
-from app.storage.lines import line_of
 from app.task_types.registry import Registry
 
 logger = logging.getLogger("app.execution")
@@ -54,90 +53,21 @@ class Dispatcher:
         self._clock = clock
         self._served = [kind.name for kind in registry if kind.runs_in != "external"]
         self._runner: Runner | None = None
-        self._claimer = Claimer(leases, manager, self._served, self.adopt, self._ask_deferred)
+        self._claimer = Claimer(leases, manager, self._served, self.adopt, self._catch_up)
         self._claimer.allowance = gate.room
+        self._claimer.held = True
         self.capacities = self._claimer.capacities
-        self._paused = True
+        self.handover = Handover(
+            self.node_id, self._claimer, manager, gate, hold=self._take, grant=self._grant, clock=clock
+        )
         self._closing = False
         self._left_out: frozenset[str] = frozenset()
-        self._reserved = 0
-        self._started: dict[str, Grant] = {}
-        # Stored behind something that a claim under way will bring: asks for its resources after that.
-        self._deferred: list[tuple[Task, dict[str, Any]]] = []
 
     def start(self, runner: Runner) -> None:
         """Begins to claim and to accept handovers."""
         self._runner = runner
-        self._paused = False
+        self._claimer.held = False
         self._claimer.start()
-
-    # -- from the submission (submission.handover.Handover) ------------------------------------------
-
-    def reserve(self, task: Task) -> bool:
-        """This node takes the task at once: it has room and nothing older waits in the database, or it comes first.
-
-        So nobody passes those who wait in the database, whoever submits there and how fast.
-        """
-        if self._paused or not self._claimer.serves(task) or self._gate.is_shut(task.submitter):
-            return False
-        waiting = self._reserved + len(self._deferred) + self._manager.waiting_count
-        if waiting >= self._claimer.window:
-            self._claimer.backlog = True
-        if self._claimer.backlog and (waiting >= PENDING_LIMIT or not self._claimer.comes_first(task.priority)):
-            return False
-        task.lease_owner = self.node_id
-        at_once = self._reserved == 0 and not self._claimer.behind and not self._gate.limits(task.submitter)
-        if at_once and self._manager.free_for(task.requested):
-            self._start_at_once(task)
-        else:
-            self._reserved += 1
-        return True
-
-    def deliver(self, task: Task, parameters: dict[str, Any]) -> None:
-        """The reserved task is durable: its attempt runs, or it waits for its resources."""
-        if (grant := self._started.pop(task.task_id, None)) is not None:
-            self._run_attempt(self._hold(task, parameters), grant)
-            return
-        self._reserved -= 1
-        if self._claimer.behind:
-            self._deferred.append((task, parameters))
-            return
-        self._ask(task, parameters)
-        self._grant()
-
-    def _ask_deferred(self) -> None:
-        deferred, self._deferred = self._deferred, []
-        for task, parameters in deferred:
-            # Its lease may have run out meanwhile, and it may have been taken over by this very node.
-            if task.task_id not in self.holdings:
-                self._ask(task, parameters)
-        self._grant()
-
-    def withdraw(self, task: Task, refusal: Exception | None = None) -> None:
-        """The reserved task was not stored after all, perhaps since a quota stands against its start."""
-        self._gate.refused(task, refusal)
-        if self._started.pop(task.task_id, None) is None:
-            self._reserved -= 1
-            return
-        self._manager.release(task.task_id, self._clock(), ran_to_end=False)
-        self._grant()
-
-    def _start_at_once(self, task: Task) -> None:
-        """The start becomes durable with the submission itself, which spares a commit: a third of a task's life."""
-        self._manager.request(request_of(task))
-        (grant,) = self._manager.decide(self._clock())
-        now = utc_now()
-        task.allocate(now, self.node_id)
-        task.start(now)
-        self._started[task.task_id] = grant
-
-    def announce(self, task: Task) -> None:
-        """A task was stored that nobody has reserved."""
-        self._claimer.announce(line_of(task))
-
-    def starts_at_once(self, amounts: Amounts) -> bool:
-        """Whether a task that asks for so much would start now."""
-        return not self._paused and not self._claimer.backlog and self._manager.free_for(amounts)
 
     def look(self) -> None:
         """Something may wait in the database."""
@@ -147,6 +77,9 @@ class Dispatcher:
         """Something will be due then."""
         self._claimer.look_at(moment)
 
+    def _catch_up(self) -> None:
+        self.handover.catch_up()
+
     async def adopt(self, tasks: list[Task]) -> None:
         """Takes tasks whose lease this node has just been given, and gives back those that it cannot run.
 
@@ -155,7 +88,7 @@ class Dispatcher:
         strange = [task.task_id for task in tasks if not self._can_hold(task)]
         for task in tasks:
             if task.task_id not in strange:
-                self._ask(task, parameters_of(task))
+                self._take(task, parameters_of(task))
         self._grant()
         for task_id in strange:
             self.lost(task_id)
@@ -163,23 +96,26 @@ class Dispatcher:
             await self._leases.give_back(strange)
 
     def _can_hold(self, task: Task) -> bool:
-        served = not self._paused and self._claimer.serves(task) and self._leases.can_open(task)
+        served = not self._claimer.held and self._claimer.serves(task) and self._leases.can_open(task)
         return served and task.task_id not in self.holdings and self._gate.pass_through(task.submitter)
 
     # -- resources ----------------------------------------------------------------------------------
 
-    def _hold(self, task: Task, parameters: dict[str, Any]) -> Holding:
+    def _take(self, task: Task, parameters: dict[str, Any], grant: Grant | None = None) -> None:
+        """Holds a task from now on: its attempt runs by the grant, or it asks for its resources."""
+        if grant is None and task.task_id in self.holdings:
+            # Its lease has run out before it came this far, and it was taken over by this very node.
+            return
         kind = self._registry.get(task.type)
         assert kind is not None, "only types that are served come this far"
         holding = self.holdings[task.task_id] = Holding(task, kind, parameters, self._clock())
-        return holding
-
-    def _ask(self, task: Task, parameters: dict[str, Any]) -> None:
-        self._hold(task, parameters)
-        self._manager.request(request_of(task))
+        if grant is None:
+            self._manager.request(request_of(task))
+        else:
+            self._run_attempt(holding, grant)
 
     def _grant(self) -> None:
-        if not self._paused:
+        if not self._claimer.held:
             for grant in self._manager.decide(self._clock()):
                 self._run_attempt(self.holdings[grant.task_id], grant)
 
@@ -267,14 +203,14 @@ class Dispatcher:
 
     async def pause(self) -> None:
         """Takes nothing more; what waits here is anyone's, what runs goes on. To be repeated for what comes late."""
-        self._paused = self._claimer.held = True
-        self._ask_deferred()
+        self._claimer.held = True
+        self.handover.catch_up()
         await self._give_back()
 
     def resume(self) -> None:
         """Takes tasks again, unless this node is shutting down."""
-        if self._paused and not self._closing:
-            self._paused = self._claimer.held = False
+        if self._claimer.held and not self._closing:
+            self._claimer.held = False
             self.look()
 
     async def leave_out(self, types: frozenset[str]) -> None:
@@ -287,7 +223,7 @@ class Dispatcher:
 
     async def close_doors(self) -> None:
         """Before the end of this node: pauses for good."""
-        self._closing = self._paused = True
+        self._closing = self._claimer.held = True
         await self._claimer.stop()
         await self.pause()
 

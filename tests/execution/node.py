@@ -281,10 +281,10 @@ def _assemble(
             journal,
             Queries(database),
             registry,
-            dispatcher,
+            dispatcher.handover,
             outlook=Outlook(
                 capacities=dispatcher.capacities,
-                starts_at_once=dispatcher.starts_at_once,
+                starts_at_once=dispatcher.handover.starts_at_once,
                 expected_end=lambda task: manager.soonest_end(request_of(task), time.time()),
             ),
             retry=RetryPolicy(initial_s=0.01, max_s=0.02),

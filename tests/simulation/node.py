@@ -116,10 +116,10 @@ class Node:
             self.journal,
             self.queries,
             self._ground.registry,
-            self.dispatcher,
+            self.dispatcher.handover,
             outlook=Outlook(
                 capacities=self.dispatcher.capacities,
-                starts_at_once=self.dispatcher.starts_at_once,
+                starts_at_once=self.dispatcher.handover.starts_at_once,
                 expected_end=lambda task: self.manager.soonest_end(request_of(task), clock()),
             ),
             retry=RetryPolicy(initial_s=0.2, max_s=1.0),

@@ -149,7 +149,7 @@ class World:
 
     def _at_rest(self) -> bool:
         # A submission whose commit is in doubt has its resources already, and gives them back when it knows.
-        busy = (node.dispatcher.holdings or node.dispatcher._started for node in self._living())
+        busy = (node.dispatcher.holdings or node.dispatcher.handover.under_way for node in self._living())
         return self._model.at_rest() and not any(busy)
 
     def _living(self) -> list[Node]:
