@@ -15,10 +15,10 @@ import uvicorn
 
 from app.cli.ending import Ending
 from app.cli.failures import CommandFailed, ExitCode
-from app.cli.options import DEFAULT_URL
 from app.cli.output import say
 from app.cli.process_limits import connections_allowed, protect_memory
 from app.cli.startup import EXPECTED, StartGuard, listen, sentence
+from app.cli.welcome import welcome
 from app.settings import Settings, SettingsError, variable_of
 from app.telemetry.logging import configure, shutdown
 
@@ -85,7 +85,7 @@ def _run(settings: Settings, server_socket: socket.socket) -> None:
         raise CommandFailed(sentence(error)) from None
     guard = StartGuard(application)
     ending = Ending(application.state, settings.server.shutdown_notice_s)
-    server = _Server(_config(guard, settings), lambda: _welcome(server_socket), ending)
+    server = _Server(_config(guard, settings), lambda: say(welcome(_url(server_socket), settings)), ending)
     try:
         server.run(sockets=[server_socket])
     except SystemExit:
@@ -148,15 +148,8 @@ class _Server(uvicorn.Server):
         return await self._ending.over(hurried=self.force_exit)
 
 
-def _welcome(server_socket: socket.socket) -> None:
+def _url(server_socket: socket.socket) -> str:
+    """Where a browser on this machine finds the service."""
     host, port = server_socket.getsockname()[:2]
     shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not listened on
-    url = f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
-    option = "" if url == DEFAULT_URL else f" --url {url}"
-    say(
-        f"\nTask Executor is ready at {url}\n"
-        f"  Try it in the browser   {url}/docs\n"
-        f"  Get a token             task-executor token\n"
-        f"  Submit a first task     task-executor submit --type echo --param greeting=hello --wait{option}\n"
-        f"  Stop                    Ctrl-C (running tasks are finished or handed back)\n"
-    )
+    return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"

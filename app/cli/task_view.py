@@ -18,6 +18,8 @@ from app.resources.words import in_words
 from app.telemetry.printable import printable
 
 STYLES = {State.COMPLETED: "green", State.FAILED: "red", State.REJECTED: "red", State.EXECUTING: "cyan"}
+LINE, INDENT = 100, "  "
+"""How a result is laid out: columns of a line at most (its name apart), and the step to the right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +94,20 @@ def describe(task: TaskView, now: datetime) -> Group:
 
 
 def pretty(value: Any) -> str:
-    """JSON over several lines, safe for a terminal."""
-    return printable(json.dumps(value, indent=2, ensure_ascii=False), lines=True)
+    """JSON for people, safe for a terminal: what fits on a line stands on one."""
+    return printable(_laid_out(value, ""), lines=True)
+
+
+def _laid_out(value: Any, margin: str) -> str:
+    flat = json.dumps(value, ensure_ascii=False)
+    if len(margin) + len(flat) <= LINE or not value or not isinstance(value, dict | list):
+        return flat
+    inner = margin + INDENT
+    if isinstance(value, list):
+        lines = [_laid_out(each, inner) for each in value]
+        return f"[\n{inner}" + f",\n{inner}".join(lines) + f"\n{margin}]"
+    lines = [f"{json.dumps(name, ensure_ascii=False)}: {_laid_out(each, inner)}" for name, each in value.items()]
+    return f"{{\n{inner}" + f",\n{inner}".join(lines) + f"\n{margin}}}"
 
 
 def waiting(task: TaskView, now: datetime) -> str | None:

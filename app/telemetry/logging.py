@@ -27,9 +27,9 @@ Level = Literal["info", "warn", "error"]
 LEVELS: dict[str, int] = {"info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
 """The protocol's log levels, and what they are in Python's logging."""
 
-QUIET_LOGGERS = ("httpx", "httpcore", "alembic.runtime.migration")
+QUIET_LOGGERS = ("httpx", "httpcore", "alembic")
 """Warnings and errors only: the first two tell of every request with its whole URL, which may hold a secret, the third
-tells three times at each start that it is there."""
+tells ten times at a first start that it is there."""
 
 
 class EventType(StrEnum):

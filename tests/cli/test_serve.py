@@ -35,7 +35,7 @@ def fails(service: Service, **settings: str) -> str:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_says_where_it_is_and_ends_well(start_service: Start, number: signal.Signals) -> None:
     service = start_service(from_scratch=True)
-    for expected in (f"{service.url}/docs", "task-executor token", f"--url {service.url}", "Ctrl-C"):
+    for expected in (f"{service.url}/docs", " token\n", f"--url {service.url}", "Ctrl-C"):
         assert expected in service.log
     with service.blocking_client() as client:
         assert client.get("/v1/tasks").status_code == 200

@@ -1,5 +1,6 @@
 """A task as people see it."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from app.cli.failures import Refused
-from app.cli.task_view import describe, view_of, waiting
+from app.cli.task_view import describe, pretty, view_of, waiting
 from app.cli.task_view import view as view_text
 from tests.cli.scripted import status_message
 
@@ -127,3 +128,20 @@ def test_the_exit_code_says_how_a_task_ended() -> None:
 def test_an_answer_that_is_no_status_is_a_sentence(text: str) -> None:
     with pytest.raises(Refused, match="Task Executor"):
         view_text(text)
+
+
+def test_what_fits_on_a_line_stands_on_one() -> None:
+    row = {"country": "US", "orders": 194, "revenue": 27465.3, "share": [0.25, 0.75]}
+    value = {"rows": [row, row], "note": "x" * 120, "none": [], "few": [1, {"a": "ä"}]}
+    assert pretty(value).splitlines() == [
+        "{",
+        '  "rows": [',
+        '    {"country": "US", "orders": 194, "revenue": 27465.3, "share": [0.25, 0.75]},',
+        '    {"country": "US", "orders": 194, "revenue": 27465.3, "share": [0.25, 0.75]}',
+        "  ],",
+        f'  "note": "{"x" * 120}",',
+        '  "none": [],',
+        '  "few": [1, {"a": "ä"}]',
+        "}",
+    ]
+    assert json.loads(pretty(value)) == value
