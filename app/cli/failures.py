@@ -59,7 +59,7 @@ class Refused(CommandFailed):
 _WHAT_TO_DO = {
     401: "Give a token with --token or TASK_EXECUTOR_TOKEN; `task-executor token` prints one on the service's machine.",
     403: "The token lacks the permission: get one with another --role.",
-    404: "Check the id. A task of another submitter is not shown either.",
+    404: "Check the id, or the name. What is another submitter's is not shown either.",
     413: "Make the message smaller, or have the service's limit raised (TASK_EXECUTOR_MAX_BODY_BYTES).",
 }
 

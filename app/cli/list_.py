@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from app.cli.credentials import connect
 from app.cli.failures import Refused, Usage
@@ -18,6 +19,11 @@ from app.protocol.states import State
 
 PAGE = 200
 """The longest page that the service gives."""
+WHY = "why it waits"
+WANTED = ("task", "status", "type", WHY, "submitted", "message_id", "priority", "attempt", "submitter")
+"""The columns, those first that matter most; the first two are always shown."""
+GAP, FOLDED_WHY = 2, 30
+"""Characters between two columns, and those of a line in which a reason can still be read."""
 
 Filter = dict[str, str | int | list[str]]
 
@@ -43,8 +49,11 @@ def list_tasks(  # noqa: PLR0913 - each is an option of the command
     if as_json:
         for item in items:
             print_raw(json.dumps(item, ensure_ascii=False))
+    elif items:
+        console = out()
+        console.print(_table(items, console.width))
     else:
-        out().print(_table(items))
+        tell("There are no such tasks." if any(filters.values()) else "You have no tasks.")
     if more:
         tell(f"There are more: --limit {limit * 2} shows them.")
 
@@ -83,29 +92,45 @@ def _no_list() -> Refused:
     return Refused(200, problem, None)
 
 
-def _table(items: list[dict[str, Any]]) -> Table:
-    now, tasks = datetime.now(UTC), [_task(item) for item in items]
-    reasons = [waiting(task, now) for task in tasks]
+def _table(items: list[dict[str, Any]], width: int) -> Table:
+    columns = _that_fit(_columns([_task(item) for item in items]), width)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("task", no_wrap=True)
-    for heading in ("type", "status", "priority", "attempt", "submitted", "message_id", "submitter"):
-        table.add_column(heading, overflow="fold")
-    if any(reasons):
-        table.add_column("why it waits", overflow="fold")
-    for task, why in zip(tasks, reasons, strict=True):
-        shown = task.details
-        table.add_row(
-            cell(task.task_id),
-            cell(shown.get("type")),
-            headline(task),
-            cell(shown.get("priority")),
-            cell(shown.get("attempt")),
-            cell(str(shown.get("submitted_at"))[:19].replace("T", " ")),
-            cell(shown.get("message_id")),
-            cell(shown.get("submitter")),
-            *([cell(why)] if any(reasons) else []),
-        )
+    for heading in columns:
+        table.add_column(heading, no_wrap=heading == "task", overflow="fold")
+    for row in zip(*columns.values(), strict=True):
+        table.add_row(*row)
     return table
+
+
+def _columns(tasks: list[TaskView]) -> dict[str, list[Text]]:
+    now = datetime.now(UTC)
+    columns = {"task": [cell(task.task_id) for task in tasks]}
+    columns["type"] = [cell(task.details.get("type")) for task in tasks]
+    columns["status"] = [headline(task) for task in tasks]
+    for name in ("priority", "attempt"):
+        columns[name] = [cell(task.details.get(name)) for task in tasks]
+    columns["submitted"] = [cell(str(task.details.get("submitted_at"))[:19].replace("T", " ")) for task in tasks]
+    for name in ("message_id", "submitter"):
+        columns[name] = [cell(task.details.get(name)) for task in tasks]
+    if any(reasons := [waiting(task, now) for task in tasks]):
+        columns[WHY] = [cell(why) for why in reasons]
+    return columns
+
+
+def _that_fit(columns: dict[str, list[Text]], width: int) -> dict[str, list[Text]]:
+    """As many columns as have room: on a narrow terminal a few that can be read, rather than all of them in ribbons."""
+    room, fitting = width + GAP, set(WANTED[:2])
+    for heading in WANTED:
+        needed = _width(heading, columns.get(heading, [])) + GAP
+        if needed <= room or heading in fitting:
+            fitting.add(heading)
+            room -= needed
+    return {heading: cells for heading, cells in columns.items() if heading in fitting}
+
+
+def _width(heading: str, cells: list[Text]) -> int:
+    longest = max((cell.cell_len for cell in cells), default=0)
+    return max(len(heading), min(longest, FOLDED_WHY) if heading == WHY else longest)
 
 
 def _task(item: dict[str, Any]) -> TaskView:

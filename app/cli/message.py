@@ -47,14 +47,21 @@ def build(draft: Draft, now: datetime) -> bytes:
 
 
 def read_file(path: str, stdin: Any) -> bytes:
-    """The bytes of a file, or of stdin for "-". Raises Usage where it cannot be read."""
+    """The bytes of a file, or of stdin for "-". Raises Usage where it cannot be read, or nothing is in it."""
     try:
-        if path == "-":
-            return bytes(stdin.read(MAX_FILE_BYTES))
-        with Path(path).open("rb") as file:
-            return file.read(MAX_FILE_BYTES)
+        content = _read(path, stdin)
     except OSError as error:
         raise Usage(f"{path} cannot be read: {error.strerror}") from None
+    if not content.strip():
+        raise Usage(f"{'stdin' if path == '-' else path} is empty: JSON was expected.")
+    return content
+
+
+def _read(path: str, stdin: Any) -> bytes:
+    if path == "-":
+        return bytes(stdin.read(MAX_FILE_BYTES))
+    with Path(path).open("rb") as file:
+        return file.read(MAX_FILE_BYTES)
 
 
 def parse_object(raw: bytes, source: str) -> dict[str, Any]:

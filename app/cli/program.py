@@ -5,13 +5,13 @@ import importlib
 import json
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from app.cli.failures import CommandFailed, Refused
-from app.cli.output import complain, print_raw
+from app.cli.output import complain, print_raw, say
 
 HELP = "Task Executor: background work by HTTP. Start a service, hand it tasks, see how they go."
 SERVICE, TASKS = "The service", "Tasks"
@@ -87,6 +87,7 @@ class _OnDemand(TyperGroup):
 def program() -> typer.Typer:
     """The program with all of its commands."""
     app = _empty(cls=_OnDemand)
+    app.callback()(_options)
     for name, (panel, _, _) in COMMANDS.items():
         app.command(name, help=SENTENCES[name], rich_help_panel=panel)(_no_options)
     return app
@@ -129,5 +130,23 @@ def _empty(cls: type[TyperGroup] | None = None) -> typer.Typer:
     return app
 
 
+def _show_version(wanted: bool) -> None:  # noqa: FBT001 - called by Typer, with the value alone
+    if wanted:
+        # Loaded here: the versions of what is installed take a tenth of a second to read.
+        from app.version import PROTOCOL_VERSION, VERSION  # noqa: PLC0415 - see above
+
+        say(f"task-executor {VERSION} (Task Execution Protocol {PROTOCOL_VERSION})")
+        raise typer.Exit
+
+
+def _options(
+    *,
+    _version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_show_version)
+    ] = False,
+) -> None:
+    """What can be said before any command, beside --help and what completes words in a shell."""
+
+
 def _no_options() -> None:
-    """The program itself has no options beside --help and those for the shell's completion."""
+    """A command on its own has no options of the program."""

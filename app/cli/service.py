@@ -127,7 +127,12 @@ def is_local(url: str) -> bool:
 
 
 def _no_answer(url: str, error: httpx.TransportError) -> str:
-    hint = "Is it running? `task-executor serve` starts it." if is_local(url) else "Check the address and the network."
+    if "WRONG_VERSION_NUMBER" in str(error):
+        hint = "It does not speak TLS: write http:// in place of https://."
+    elif is_local(url):
+        hint = "Is it running? `task-executor serve` starts it."
+    else:
+        hint = "Check the address and the network."
     return f"No service answers at {url} ({error or type(error).__name__}). {hint}"
 
 

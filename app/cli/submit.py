@@ -118,7 +118,7 @@ def _send(service: Service, content: bytes, *, as_json: bool, validate_only: boo
     if wait:
         if not as_json:
             say(f"Task {task.task_id}")
-        raise typer.Exit(watch_to_end(service, task.task_id, as_json=as_json))
+        raise typer.Exit(watch_to_end(service, task.task_id, as_json=as_json, answered=True))
     if as_json:
         print_raw(task.text)
         return

@@ -38,12 +38,15 @@ def watch(
         raise typer.Exit(watch_to_end(service, task_id, as_json=as_json))
 
 
-def watch_to_end(service: Service, task_id: str, *, as_json: bool) -> ExitCode:
-    """Shows the task until it is over, then its result; the exit code that says how it ended."""
+def watch_to_end(service: Service, task_id: str, *, as_json: bool, answered: bool = False) -> ExitCode:
+    """Shows the task until it is over, then its result; the exit code that says how it ended.
+
+    Where the service has `answered` before, it is waited for from the beginning.
+    """
     last: TaskView | None = None
     try:
         with _display(as_json=as_json) as display:
-            for last in follow(service, task_id, display.away, in_words=not as_json):
+            for last in follow(service, task_id, display.away, in_words=not as_json, answered=answered):
                 display.update(last)
     except KeyboardInterrupt:
         tell(
@@ -71,7 +74,7 @@ class _Display(Protocol):
 def _display(*, as_json: bool) -> Iterator[_Display]:
     if as_json:
         yield _JsonLines()
-    elif err().is_terminal:
+    elif err().is_terminal and not err().is_dumb_terminal:
         with _bar() as progress:
             yield _Bar(progress)
     else:

@@ -11,6 +11,7 @@ loggers behave as Python's defaults have it.
 
 import atexit
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -70,7 +71,7 @@ def configure(level: str = "info", *, json: bool | None = None, stream: BinaryIO
     target = sys.stderr.buffer if stream is None else stream
     is_terminal = target.isatty()
     as_json = not is_terminal if json is None else json
-    render = json_line if as_json else ConsoleLine(colors=is_terminal)
+    render = json_line if as_json else ConsoleLine(colors=is_terminal and not os.environ.get("NO_COLOR"))
     output = _process.output = _Output(LEVELS[level], render, LineWriter(target))
     _route_loggers(output)
     atexit.register(shutdown)

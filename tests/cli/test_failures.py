@@ -33,7 +33,7 @@ def test_every_error_with_its_pointer() -> None:
     [
         (401, None, "task-executor token"),
         (403, None, "--role"),
-        (404, None, "Check the id"),
+        (404, None, "Check the id, or the name"),
         (413, None, "MAX_BODY_BYTES"),
         (503, "7", "in 7 seconds"),
         (429, "2", "in 2 seconds"),

@@ -19,9 +19,9 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(following, "PAUSE_S", 0)
 
 
-def states(scripted: ScriptedService, away: list[CommandFailed]) -> list[str]:
+def states(scripted: ScriptedService, away: list[CommandFailed], *, answered: bool = False) -> list[str]:
     with Service(scripted.url, None) as service:
-        return [task.state.value for task in follow(service, "id", away.append)]
+        return [task.state.value for task in follow(service, "id", away.append, answered=answered)]
 
 
 def test_the_first_answer_is_wanted_at_once_and_the_next_when_something_is_new(scripted: ScriptedService) -> None:
@@ -44,6 +44,18 @@ def test_a_service_that_restarts_is_waited_for(scripted: ScriptedService) -> Non
     scripted.answer(RUNNING, Answer(drop=True), AWAY, COMPLETED)
     assert states(scripted, away) == ["Executing", "Completed"]
     assert [type(failure) for failure in away] == [Unreachable, Refused]
+
+
+def test_nobody_who_has_never_answered_is_waited_for(scripted: ScriptedService) -> None:
+    scripted.answer(Answer(drop=True), COMPLETED)
+    with pytest.raises(Unreachable):
+        states(scripted, [])
+    assert len(scripted.asked) == 1
+
+
+def test_who_took_the_submission_is_waited_for_from_the_beginning(scripted: ScriptedService) -> None:
+    scripted.answer(Answer(drop=True), COMPLETED)
+    assert states(scripted, [], answered=True) == ["Completed"]
 
 
 def test_a_service_that_stays_away_is_given_up(scripted: ScriptedService, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from app.cli.list_ import _table
 from tests.cli.conftest import Run
 from tests.cli.scripted import Answer, ScriptedService, status_message
 
@@ -41,6 +42,13 @@ def test_pages_are_put_together(run: Run, scripted: ScriptedService) -> None:
     assert ended.err == ""
 
 
+def test_nothing_is_said_to_be_nothing(run: Run, scripted: ScriptedService) -> None:
+    scripted.answer(page())
+    assert run("list")[:] == (0, "", "You have no tasks.\n")
+    assert run("list", "--status", "Failed")[:] == (0, "", "There are no such tasks.\n")
+    assert run("list", "--json")[:] == (0, "", "")
+
+
 def test_the_limit_is_kept_and_more_is_mentioned(run: Run, scripted: ScriptedService) -> None:
     scripted.answer(page("a", "b", following="c1"))
     ended = run("list", "--limit", "2", "--json")
@@ -57,6 +65,28 @@ def test_why_a_task_waits_is_a_column_where_one_does(run: Run, scripted: Scripte
     assert heading.rstrip().endswith("why it waits")
     assert waits.rstrip().endswith("waits for 1 cpu; 3 tasks are ahead")
     assert "waits" not in done
+
+
+@pytest.mark.parametrize(
+    ("width", "headings"),
+    [
+        (
+            200,
+            ["task", "type", "status", "priority", "attempt", "submitted", "message_id", "submitter", "why it waits"],
+        ),
+        (80, ["task", "type", "status", "submitted"]),
+        (60, ["task", "type", "status"]),
+        (40, ["task", "status"]),
+    ],
+)
+def test_a_narrow_terminal_has_fewer_columns_and_no_ribbons(width: int, headings: list[str]) -> None:
+    items = [
+        status_message(
+            "Executing", submitter="alice", attempt=1, message_id="m" * 32, submitted_at="2026-01-31T10:00:00.000000Z"
+        ),
+        status_message("Waiting", waiting={"reason": "insufficient", "missing": {"cpu": 1}, "position": 4}),
+    ]
+    assert [column.header for column in _table(items, width).columns] == headings
 
 
 def test_a_state_that_there_is_not(run: Run, scripted: ScriptedService) -> None:

@@ -23,6 +23,12 @@ def test_the_help_lists_every_command(run: Run) -> None:
         assert command in ended.out
 
 
+def test_the_version_of_the_program_and_of_the_protocol(run: Run) -> None:
+    ended = run("--version")
+    assert ended.code == 0
+    assert re.fullmatch(r"task-executor \d+\.\d+\S* \(Task Execution Protocol 1\.0\.0\)\n", ended.out)
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help(run: Run, command: str) -> None:
     ended = run(command, "--help")

@@ -39,6 +39,14 @@ def test_the_token_goes_along(scripted: ScriptedService) -> None:
     assert asked.headers["Authorization"] == "Bearer secret"
 
 
+def test_https_to_a_service_without_tls_says_what_to_write(scripted: ScriptedService) -> None:
+    with (
+        Service(scripted.url.replace("http:", "https:"), None) as service,
+        pytest.raises(Unreachable, match="write http:"),
+    ):
+        service.get("/v1/tasks")
+
+
 def test_a_redirect_is_not_followed_with_the_token(scripted: ScriptedService) -> None:
     scripted.answer(Answer(302, b"", {"Location": "http://127.0.0.1:1/elsewhere"}))
     with Service(scripted.url, "secret") as service, pytest.raises(Refused, match="is this the right address"):

@@ -86,6 +86,13 @@ def test_what_makes_no_message_is_not_sent(run: Run, scripted: ScriptedService, 
     assert scripted.asked == []
 
 
+def test_an_empty_message_is_not_sent(run: Run, scripted: ScriptedService, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", Stdin(b"\n"))
+    ended = run("submit", "-")
+    assert (ended.code, ended.err) == (2, "stdin is empty: JSON was expected.\n")
+    assert scripted.asked == []
+
+
 def test_a_replay_says_so(run: Run, scripted: ScriptedService) -> None:
     scripted.answer(Answer(200, status_message("Completed"), {"Idempotent-Replayed": "true"}))
     assert "was there already" in run("submit", "--type", "echo").out

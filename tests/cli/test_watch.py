@@ -82,29 +82,40 @@ def test_json_is_one_line_a_change(run: Run, scripted: ScriptedService) -> None:
     assert states == ["ResourceAllocation", "Executing", "Failed"]
 
 
-def test_a_terminal_has_a_bar(scripted: ScriptedService) -> None:
-    """The real program on a terminal of its own: only there is a bar drawn."""
+def drawn(scripted: ScriptedService, term: str) -> tuple[bytes, bytes]:
+    """What the real program draws on a terminal of its own, and its result: only there is a bar drawn."""
     script(scripted)
     master, slave = pty.openpty()
-    environment = {**os.environ, "TASK_EXECUTOR_URL": scripted.url, "TERM": "xterm", "COLUMNS": "160"}
+    environment = {**os.environ, "TASK_EXECUTOR_URL": scripted.url, "TERM": term, "COLUMNS": "160"}
     with subprocess.Popen(
         [sys.executable, "-m", "app", "watch", "id"], stdout=subprocess.PIPE, stderr=slave, env=environment
     ) as process:
         os.close(slave)
-        drawn = b""
+        shown = b""
         try:
             while chunk := os.read(master, 4096):
-                drawn += chunk
+                shown += chunk
         except OSError:
             pass  # How Linux tells that nobody holds the other end any more.
         assert process.stdout is not None
         result = process.stdout.read()
     os.close(master)
     assert process.returncode == 0
-    assert b"ResourceAllocation" in drawn
-    assert "━".encode() in drawn
-    assert b"\x1b[?25h" in drawn, "the cursor must be shown again"
+    return shown, result
+
+
+def test_a_terminal_has_a_bar(scripted: ScriptedService) -> None:
+    shown, result = drawn(scripted, "xterm")
+    assert b"ResourceAllocation" in shown
+    assert "━".encode() in shown
+    assert b"\x1b[?25h" in shown, "the cursor must be shown again"
     assert b'"rows": 7' in result
+
+
+def test_a_terminal_that_cannot_draw_has_lines(scripted: ScriptedService) -> None:
+    shown, _ = drawn(scripted, "dumb")
+    assert shown.decode().split("\r\n")[0].startswith("ResourceAllocation")
+    assert b"\x1b" not in shown
 
 
 def test_ctrl_c_leaves_the_task_running_and_says_so(

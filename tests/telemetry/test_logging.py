@@ -50,6 +50,24 @@ def test_a_line_of_a_task_names_it(stream: io.BytesIO, event: EventType) -> None
     assert line == {"level": "info", "event": str(event), **IDENTIFIERS, "state": "Executing", "attempt": 1}
 
 
+class Terminal(io.BytesIO):
+    """What is written to it is seen by somebody."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_has_colours_unless_they_are_not_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """https://no-color.org: set, and not empty."""
+    for wish, coloured in (("", True), ("1", False)):
+        monkeypatch.setenv("NO_COLOR", wish)
+        terminal = Terminal()
+        configure("info", stream=terminal)
+        task_event(EventType.SUBMISSION, **IDENTIFIERS)
+        flush()
+        assert (b"\x1b[" in terminal.getvalue()) is coloured
+
+
 def test_the_protocols_event_types_and_levels() -> None:
     assert sorted(EventType) == ["completion", "state_change", "submission"]
     for level in ("debug", "warning", "INFO", ""):
