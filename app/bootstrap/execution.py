@@ -1,12 +1,16 @@
 """The execution of a service: what runs tasks here, and what keeps the leases honest."""
 
+import logging
+import os
 from contextlib import AsyncExitStack
 
 from app.bootstrap.security import Security
 from app.bootstrap.storage import Storage
 from app.clock import clock
+from app.execution.backends import child_user
 from app.execution.backends.asyncio_ import AsyncioBackend
 from app.execution.backends.backend import Backend
+from app.execution.backends.child_user import ChildUser, ChildUserError
 from app.execution.backends.process import ProcessBackend
 from app.execution.deadlines import DeadlineWatch
 from app.execution.dispatcher import Dispatcher
@@ -23,11 +27,14 @@ from app.resources.discovery import configured, discover
 from app.resources.elsewhere import Elsewhere
 from app.resources.manager import ResourceManager
 from app.settings import ExecutionSettings, Settings
-from app.task_types.registry import Registry
+from app.task_types.definition import TaskType
+from app.task_types.registry import BUILT_IN, Registry
 from app.telemetry.metrics import Metrics
 
 ALLOCATION_CHECK_S = 0.25
 DEADLINE_CHECK_S = 1.0
+
+logger = logging.getLogger("app.execution")
 
 
 class Execution:
@@ -102,18 +109,39 @@ def capacity_of(execution: ExecutionSettings) -> Resources:
     return found if execution.capacity is None else configured(execution.capacity, found)
 
 
-def _backends(settings: Settings, registry: Registry) -> dict[str, Backend]:
-    limit, grace_s = settings.tasks.max_result_bytes, settings.execution.cancel_grace_s
+def process_backend(settings: Settings, registry: Registry) -> ProcessBackend:
+    """The backend for plain functions, yet to be started. Raises ChildUserError."""
     in_process = [kind for kind in registry if kind.runs_in == "process"]
+    return ProcessBackend(
+        list(dict.fromkeys(kind.module for kind in in_process)),
+        settings.execution.warm_processes,
+        settings.execution.cancel_grace_s,
+        settings.tasks.max_result_bytes,
+        user=_child_user(settings),
+    )
+
+
+def _backends(settings: Settings, registry: Registry) -> dict[str, Backend]:
+    if os.geteuid() == 0 and settings.execution.child_user is None and any(map(_is_operators_own, registry)):
+        logger.warning("tasks run as root, as the service does: TASK_EXECUTOR_CHILD_USER names another user")
     return {
-        "asyncio": AsyncioBackend(grace_s, limit),
-        "process": ProcessBackend(
-            list(dict.fromkeys(kind.module for kind in in_process)),
-            settings.execution.warm_processes,
-            grace_s,
-            limit,
-        ),
+        "asyncio": AsyncioBackend(settings.execution.cancel_grace_s, settings.tasks.max_result_bytes),
+        "process": process_backend(settings, registry),
     }
+
+
+def _child_user(settings: Settings) -> ChildUser | None:
+    """As whom children run; None: as the service does. Raises ChildUserError."""
+    if settings.execution.child_user is None:
+        return None
+    user, kept = child_user.find(settings.execution.child_user), settings.storage.data_dir
+    if any(path.exists() and path.stat().st_uid == user.uid for path in (kept, *kept.glob("postgres/*"))):
+        raise ChildUserError(f"{user.name!r} owns {kept} or the Postgres in it: name a user that owns nothing there")
+    return user
+
+
+def _is_operators_own(kind: TaskType) -> bool:
+    return kind.runs_in == "process" and not kind.module.startswith(BUILT_IN)
 
 
 def _allocation_rules(execution: ExecutionSettings) -> AllocationRules:

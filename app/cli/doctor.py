@@ -1,5 +1,6 @@
 """task-executor doctor: what is wrong with this machine's settings, and how to mend it."""
 
+import os
 import shutil
 import socket
 from collections.abc import Iterator
@@ -8,16 +9,18 @@ from pathlib import Path
 import typer
 from rich.table import Table
 
+from app.bootstrap.execution import process_backend
 from app.cli.database_checks import database
 from app.cli.failures import CommandFailed, ExitCode
 from app.cli.finding import Finding, directory_fault
 from app.cli.key_checks import audit_directory, encryption_keys, sealing_keys, token_keys
 from app.cli.startup import listen, sentence
 from app.cli.tables import cell, out
+from app.execution.backends.child_user import ChildUserError
 from app.protocol.resources import to_wire
 from app.resources.discovery import CapacityError, configured, discover
 from app.settings import Settings, SettingsError, StorageSettings
-from app.task_types.registry import TaskTypeError, load
+from app.task_types.registry import Registry, TaskTypeError, load
 
 MIN_FREE_BYTES = 1_000_000_000
 STYLES = {"ok": "green", "warn": "yellow", "wrong": "red"}
@@ -41,7 +44,7 @@ def doctor() -> None:
 def examine(settings: Settings) -> Iterator[Finding]:
     """Every check, one after the other; each that needs the database is left out where it cannot be reached."""
     yield Finding("settings", "ok", "every variable is understood")
-    yield _task_types(settings)
+    yield from _task_types(settings)
     yield _capacity(settings.execution.capacity)
     yield from _data_directory(settings.storage)
     yield token_keys(settings)
@@ -52,12 +55,27 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from database(settings.storage)
 
 
-def _task_types(settings: Settings) -> Finding:
+def _task_types(settings: Settings) -> Iterator[Finding]:
     try:
         kinds = load(settings.tasks.task_types)
     except TaskTypeError as error:
-        return Finding("task types", "wrong", str(error))
-    return Finding("task types", "ok", ", ".join(kind.name for kind in kinds))
+        yield Finding("task types", "wrong", str(error))
+        return
+    yield Finding("task types", "ok", ", ".join(kind.name for kind in kinds))
+    yield _child_user(settings, kinds)
+
+
+def _child_user(settings: Settings, kinds: Registry) -> Finding:
+    subject, name = "child user", settings.execution.child_user
+    try:
+        process_backend(settings, kinds).check()
+    except ChildUserError as error:
+        return Finding(subject, "wrong", sentence(error))
+    if name is not None:
+        return Finding(subject, "ok", f"tasks run as {name}")
+    if os.geteuid() == 0:
+        return Finding(subject, "warn", "tasks run as root: TASK_EXECUTOR_CHILD_USER names a user that may do less")
+    return Finding(subject, "ok", "tasks run as the service does")
 
 
 def _capacity(text: str | None) -> Finding:

@@ -1,22 +1,18 @@
 """What the service's process is allowed by the system, set once before it serves."""
 
-import ctypes
 import resource
-import sys
+
+from app.execution.backends import kernel
 
 WANTED_FILES = 65_536
 OTHER_FILES = 256
 """Descriptors for what is not a client's connection: the database, children, files."""
 
-_PR_SET_DUMPABLE = 4
-
 
 def protect_memory() -> None:
     """Keeps what is in memory (keys, tokens, messages) out of core files and from other processes of the same user."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if sys.platform == "linux":
-        # From now on /proc/PID/mem and environ are root's (proc(5)): a task's child cannot read its parent.
-        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    kernel.close_memory()
 
 
 def connections_allowed(wanted: int) -> int:

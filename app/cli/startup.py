@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from app.cli.failures import CommandFailed
+from app.execution.backends.child_user import ChildUserError
 from app.resources.discovery import CapacityError
 from app.security.errors import KeyConfigurationError
 from app.settings import SettingsError, variable_of
@@ -23,6 +24,7 @@ Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
 EXPECTED = (
     CapacityError,
+    ChildUserError,
     EmbeddedPostgresError,
     KeyConfigurationError,
     SchemaMismatch,
@@ -75,6 +77,8 @@ def sentence(error: Exception) -> str:
         return f"The database cannot be reached: {error}. Check DATABASE_URL; `task-executor doctor` looks closer."
     if isinstance(error, CapacityError):
         return f"{variable_of('capacity')}: {error}"
+    if isinstance(error, ChildUserError):
+        return f"{variable_of('child_user')}: {error}."
     return str(error)
 
 

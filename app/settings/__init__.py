@@ -138,6 +138,11 @@ class ExecutionSettings(Section):
     drain_s: float = Field(default=30, ge=0, description="Seconds that running tasks get to finish at shutdown.")
     cancel_grace_s: float = Field(default=5, ge=0, description="Seconds that a cancelled handler gets to end.")
     warm_processes: int = Field(default=2, ge=0, description="Idle children kept ready for plain functions.")
+    child_user: str | None = Field(
+        default=None,
+        description="User as whom children run plain functions, where the service runs as root. It has to reach the "
+        "service's code and whatever tasks read. Where it is not set, they run as the service does.",
+    )
     backend: Literal["local"] = Field(default="local", description="Where plain functions run.")
 
 

@@ -178,3 +178,14 @@ def test_a_clock_that_differs(run: Run, database_url: str, monkeypatch: pytest.M
 def test_a_directory_that_this_user_cannot_write(run: Run, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir(mode=0o500)
     assert verdicts(run("doctor").out)["data directory"] == "wrong"
+
+
+@pytest.mark.parametrize(
+    ("name", "verdict"), [("no-such-user", "wrong"), (None, "warn" if os.geteuid() == 0 else "ok")]
+)
+def test_the_user_that_tasks_run_as(run: Run, monkeypatch: pytest.MonkeyPatch, name: str | None, verdict: str) -> None:
+    if name is not None:
+        monkeypatch.setenv("TASK_EXECUTOR_CHILD_USER", name)
+    ended = run("doctor")
+    assert verdicts(ended.out)["child user"] == verdict
+    assert (name or "child user") in ended.out

@@ -8,6 +8,7 @@ import pytest
 
 from app.cli.failures import CommandFailed
 from app.cli.startup import Message, Receive, Send, StartGuard, listen, sentence
+from app.execution.backends.child_user import ChildUserError
 from app.storage.errors import StorageUnavailable
 from app.storage.guard import UnfitDatabase
 
@@ -54,6 +55,12 @@ async def test_what_an_operator_can_mend_is_a_sentence_and_no_traceback() -> Non
     guard = StartGuard(Lifespan(startup=UnfitDatabase("the database has fsync = off")))
     assert await live(guard) == ["startup.failed"]
     assert guard.failure == "the database has fsync = off"
+
+
+async def test_a_user_as_whom_no_task_can_run_is_named_with_its_variable() -> None:
+    guard = StartGuard(Lifespan(startup=ChildUserError("this machine has no user 'x'")))
+    assert await live(guard) == ["startup.failed"]
+    assert guard.failure == "TASK_EXECUTOR_CHILD_USER: this machine has no user 'x'."
 
 
 async def test_a_defect_keeps_its_traceback() -> None:

@@ -15,7 +15,7 @@ class Nothing(BaseModel):
 
 @task_type("pry", parameters=Nothing, resources=Resources(cpu=0.1, memory_mb=128), max_attempts=1, timeout_s=60)
 def pry(_parameters: Nothing, _context: TaskContext) -> dict[str, Any]:
-    """What can be seen: the own environment, open files, and what all processes above this one show of themselves."""
+    """What can be seen: the own environment, open files, and what the processes up to the service show."""
     found: dict[str, Any] = {"environment": dict(os.environ), "files": _open_files(), "above": {}}
     process = os.getppid()
     while process > 1:

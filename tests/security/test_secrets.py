@@ -88,8 +88,10 @@ def test_planted_secrets_are_found_nowhere(start_service: Callable[..., Service]
     signature = alice.rsplit(".", 1)[1]
     for canary in (PASSWORD, SECRET, ENVIRONMENT, PAYLOAD, signature):
         assert [text[max(0, text.index(canary) - 300) :][:400] for text in said if canary in text] == [], canary
-    (server,) = (seen for name, seen in saw["above"].items() if "serve" in name)
-    assert all(answer.startswith("refused") for answer in server.values()), server
+    assert [name for name in saw["above"] if "guardian" in name]
+    assert [name for name in saw["above"] if "serve" in name]
+    for name, seen in saw["above"].items():
+        assert all(answer.startswith("refused") for answer in seen.values()), (name, seen)
     inherited = {name: target for name, target in saw["files"].items() if int(name) > 2 and "/proc/" not in target}
     assert all(target.startswith(("socket:", "pipe:", "/dev/null")) for target in inherited.values()), inherited
     assert len(inherited) <= 2, inherited

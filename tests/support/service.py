@@ -6,7 +6,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ class Service:
     """One `task-executor serve`. `settings` are environment variables, TASK_EXECUTOR_ left out (`lease_s="3"`).
 
     Its process is forked from one that has loaded the program (preloaded.py), or `from_scratch` made by the command:
-    where the start itself is looked at, or what Python makes of its environment.
+    where the start itself is looked at, or what Python makes of its environment; the words `before` stand before that.
     """
 
     def __init__(
@@ -53,13 +53,15 @@ class Service:
         settings: Mapping[str, str] | None = None,
         *,
         from_scratch: bool = False,
+        before: Sequence[str] = (),
     ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.environment = _environment(folder, database_url, {"port": str(self.port), **(settings or {})})
         self.log_file = folder / f"service-{self.port}.log"
         self._tokens: dict[tuple[str, ...], str] = {}
-        self._from_scratch = from_scratch
+        self._from_scratch = from_scratch or bool(before)
+        self._before = before
         self._process: subprocess.Popen[bytes] | Forked | None = None
 
     @property
@@ -88,7 +90,7 @@ class Service:
             return
         with self.log_file.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "app", "serve"],
+                [*self._before, sys.executable, "-m", "app", "serve"],
                 cwd=ROOT,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,

@@ -1,7 +1,7 @@
 """The program in which plain handlers run: `python -m app.execution.backends.child CHANNEL_FD GUARDIAN_PID`.
 
 It imports the modules of task types once, then runs one attempt after another, as the service sends them. It
-contains faults; it is no sandbox for hostile code, which can do whatever the service's own user may do.
+contains faults; it is no sandbox for hostile code, which can do whatever the user may do that it runs as.
 """
 
 import contextlib
@@ -167,6 +167,7 @@ def main() -> NoReturn:
     kernel.signalled_when_parent_dies(signal.SIGKILL, int(sys.argv[2]))
     # Orphans of a running attempt stay below this process, where they are counted, measured and killed with it.
     kernel.adopt_orphans()
+    kernel.no_new_privileges()
     no_core_dumps()
     with contextlib.suppress(OSError):  # a container may have taken the right away already, and that to change it
         kernel.give_up_prying()

@@ -1,6 +1,7 @@
 """The guardian: a small process between the service and the children in which handlers run.
 
-Run as `python -m app.execution.backends.guardian CHANNEL_FD SERVICE_PID`. It starts the children, watches
+Run as `python -m app.execution.backends.guardian CHANNEL_FD SERVICE_PID USER`, where USER is JSON: what tells Popen
+as whom to start children (child_user.py), or nothing. It starts the children, watches
 their memory, ends them, and tells the service how each one ended. It is there because:
 
 - it adopts orphans (PR_SET_CHILD_SUBREAPER), so that whatever a handler leaves behind, even in a session of its
@@ -69,9 +70,10 @@ class Worker:
 class Guardian:
     """The guardian's loop over its channel, the ends of its children, and the watch."""
 
-    def __init__(self, channel: socket.socket, service: int) -> None:
+    def __init__(self, channel: socket.socket, service: int, user: dict[str, Any]) -> None:
         self._channel = channel
         self._service = service
+        self._user = user
         self._workers: dict[int, Worker] = {}
         self._ended: list[Worker] = []
         self._terminated = False
@@ -139,7 +141,7 @@ class Guardian:
         try:
             process = subprocess.Popen(  # noqa: S603 - the command is our own
                 command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                pass_fds=(channel,), start_new_session=True,
+                pass_fds=(channel,), start_new_session=True, **self._user,
             )  # fmt: skip
         except OSError as error:
             self._tell({"exited": number, "returncode": None, "refused": str(error)})
@@ -215,13 +217,15 @@ def _ended_children() -> Iterator[tuple[int, int, resource.struct_rusage]]:
 
 
 def main() -> None:
-    """The program: CHANNEL_FD SERVICE_PID."""
+    """The program: CHANNEL_FD SERVICE_PID USER."""
+    # Whoever could read it could take its channel, and speak to the service in its name.
+    kernel.close_memory()
     channel = socket.socket(fileno=int(sys.argv[1]))
     channel.set_inheritable(False)
     service = int(sys.argv[2])
     kernel.signalled_when_parent_dies(signal.SIGTERM, service)
     kernel.adopt_orphans()
-    guardian = Guardian(channel, service)
+    guardian = Guardian(channel, service, json.loads(sys.argv[3]))
     guardian.serve()
     # Nothing is left to tidy, and the service waits for this process: the interpreter's own end is skipped.
     os._exit(0)

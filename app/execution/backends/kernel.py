@@ -10,7 +10,9 @@ import sys
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
 PR_SET_CHILD_SUBREAPER = 36
+PR_SET_NO_NEW_PRIVS = 38
 _PR_CAPBSET_DROP = 24
 _PRYING = (16, 17, 19, 21, 38, 39)
 """CAP_SYS_MODULE, _SYS_RAWIO, _SYS_PTRACE, _SYS_ADMIN, _PERFMON and _BPF (capabilities(7))."""
@@ -39,6 +41,22 @@ def signalled_when_parent_dies(number: signal.Signals, parent: int) -> None:
 def adopt_orphans() -> None:
     """Makes this process the parent of descendants whose own parent dies, `setsid` or not. Raises OSError."""
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def close_memory() -> None:
+    """Keeps this process's memory, environment and descriptors from others of its user: from now on they are root's.
+
+    See PR_SET_DUMPABLE in prctl(2), and ptrace(2). Raises OSError.
+    """
+    _prctl(PR_SET_DUMPABLE, 0)
+
+
+def no_new_privileges() -> None:
+    """No program that this process starts brings rights of its owner along, as sudo would. Raises OSError.
+
+    So nothing that a handler starts gets a user whom the guardian may not kill.
+    """
+    _prctl(PR_SET_NO_NEW_PRIVS, 1)
 
 
 def give_up_prying() -> None:

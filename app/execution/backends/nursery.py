@@ -14,6 +14,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
+from app.execution.backends.child_user import ChildUser
 from app.execution.backends.guardian import PACKET_BYTES
 
 GUARDIAN_PROGRAM = "app.execution.backends.guardian"
@@ -79,14 +80,14 @@ class Process:
 
 
 class Nursery:
-    """One guardian and the children that it has started.
+    """One guardian and the children that it has started, as `user` where that is another than the service's own.
 
     `lost` is true once the guardian is gone; its children then die too, by the kernel's hand, and another Nursery
     has to be made. To be made in the thread of the event loop, which must live as long as the guardian shall.
     Raises OSError where no guardian can be started.
     """
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], user: ChildUser | None = None) -> None:
         self.lost = False
         self._closing = False
         self._children: dict[int, Process] = {}
@@ -96,10 +97,11 @@ class Nursery:
         self._gone: asyncio.Future[None] = self._loop.create_future()
         self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._channel.setblocking(False)
+        identity = json.dumps({} if user is None else user.as_popen())
         with theirs, ExitStack() as unless_started:
             unless_started.callback(self._channel.close)
             self._guardian = subprocess.Popen(  # noqa: S603 - the command is our own
-                [sys.executable, "-P", "-m", GUARDIAN_PROGRAM, str(theirs.fileno()), str(os.getpid())],
+                [sys.executable, "-P", "-m", GUARDIAN_PROGRAM, str(theirs.fileno()), str(os.getpid()), identity],
                 env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(),), start_new_session=True,
             )  # fmt: skip

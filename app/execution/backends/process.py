@@ -3,10 +3,11 @@
 Pool libraries break as a whole when their processes are killed, and threads cannot be stopped. Here every child
 has a channel, a session and limits of its own, and is killed with all that it started and replaced, without
 the others noticing. Children are started as new programs, never forked from the service, and given a
-clean environment. All of this contains faults; it is no sandbox for hostile code.
+clean environment, as another user where the service is root and one is named. All of this contains faults; it is no
+sandbox for hostile code.
 
-What is not contained: a process that changes its user beyond the reach of kill, and, where the guardian itself is
-killed with SIGKILL, processes that a handler forked (the children themselves still die with it).
+What is not contained: where the guardian itself is killed with SIGKILL, processes that a handler forked (the children
+themselves still die with it).
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from collections.abc import Sequence
 
 from app.execution.backends.backend import Attempt, Failed, Outcome, Stopped
 from app.execution.backends.child_process import ChildProcess
+from app.execution.backends.child_user import ChildUser
 from app.execution.backends.cpus import CpuSpread
 from app.execution.backends.environment import Shape, importing, inherited
 from app.execution.backends.nursery import Nursery
@@ -36,8 +38,8 @@ class ProcessBackend:
     """See `Backend`.
 
     `modules` define the task types and are imported by each child. `warm` children stay ready when nothing runs.
-    `variables` names environment variables that handlers see besides the usual ones. As many children run as
-    there are attempts; the Resource Manager bounds those.
+    `variables` names environment variables that handlers see besides the usual ones; `user` is whom they run as, None
+    for the service's own. As many children run as there are attempts; the Resource Manager bounds those.
     """
 
     def __init__(
@@ -47,12 +49,16 @@ class ProcessBackend:
         cancel_grace_s: float,
         max_result_bytes: int,
         variables: Sequence[str] = (),
+        user: ChildUser | None = None,
     ) -> None:
         self._modules = list(modules)
         self._warm = warm
         self._cancel_grace_s = cancel_grace_s
         self._max_result_bytes = max_result_bytes
+        self._user = user
         self._environment = inherited(os.environ, variables)
+        if user is not None:
+            self._environment = user.seen_in(self._environment)
         self._cpus = CpuSpread(os.sched_getaffinity(0))
         self._nursery: Nursery | None = None
         self._idle: list[tuple[float, ChildProcess]] = []
@@ -62,8 +68,14 @@ class ProcessBackend:
         self._closing = False
 
     async def start(self) -> None:
-        """Starts the guardian and the warm children, without waiting for the latter to be ready."""
+        """Starts the guardian and the warm children, without waiting for the latter to be ready. Raises as `check`."""
+        await asyncio.to_thread(self.check)
         await self._warm_up()
+
+    def check(self) -> None:
+        """Raises ChildUserError where children are to run as another user, and cannot."""
+        if self._user is not None:
+            self._user.check(importing(self._environment), self._modules)
 
     async def run(self, attempt: Attempt) -> Outcome:
         """One attempt from its start to its outcome."""
@@ -106,7 +118,7 @@ class ProcessBackend:
 
     async def _start_child(self, shape: Shape) -> ChildProcess:
         while self._nursery is None or self._nursery.lost:
-            lost, self._nursery = self._nursery, Nursery(importing(self._environment))
+            lost, self._nursery = self._nursery, Nursery(importing(self._environment), self._user)
             if lost is not None:
                 logger.error("The guardian of the task processes was killed; another one is started")
                 await lost.close()

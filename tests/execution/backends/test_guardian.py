@@ -8,7 +8,7 @@ from app.execution.backends.guardian import Guardian
 
 def test_a_service_that_was_killed_before_it_had_read_everything_is_gone_like_any_other() -> None:
     ours, service = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    guardian = Guardian(ours, os.getpid())
+    guardian = Guardian(ours, os.getpid(), {})
     guardian._tell({"exited": 1, "returncode": 0})
     service.close()
     guardian._receive()
