@@ -25,6 +25,8 @@ SIGNING = "webhook-signing."
 PRINTED = datetime(2024, 3, 21, 10, 0, tzinfo=UTC)
 """The timestamp of the example in the protocol."""
 PROTOCOL_PARAMETERS = {"input_source": "data_stream_1", "processing_steps": ["validate", "transform", "aggregate"]}
+CONDITIONS = {"http_request": "Failed unless the operator allows its host"}
+"""What has to be said of the examples of a kind: they are accepted everywhere, and do not end well everywhere."""
 DEADLINE_AHEAD = timedelta(days=1)
 """The protocol's example gives half an hour; a page of documentation may stay open for longer than that."""
 
@@ -105,6 +107,7 @@ def _submissions(kinds: list[TaskType], now: datetime | None) -> dict[str, Examp
             name = kind.name if len(others) == 1 else f"{kind.name}-{number}"
             specification = {"type": kind.name, "parameters": parameters}
             summary = f"A task of type {kind.name}" + (f", example {number}" if len(others) > 1 else "")
+            summary += f" ({CONDITIONS[kind.name]})" if kind.name in CONDITIONS else ""
             found[component_name(name)] = _example(name, summary, specification, now)
     if any(kind.name == "echo" for kind in kinds):
         found["every-member"] = _example("every-member", "Every member that there is", _full(), now, deadline=True)

@@ -93,3 +93,21 @@ def test_prometheus_understands_it(command: str) -> None:
     assert PROMTOOL is not None
     run = subprocess.run([PROMTOOL, *command.split()], cwd=PROMETHEUS, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
+
+
+@pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed")
+def test_prometheus_understands_the_queries_of_the_board(tmp_path: Path) -> None:
+    assert PROMTOOL is not None
+    queries = [
+        target["expr"] for panel in json.loads(BOARD.read_text())["panels"] for target in panel.get("targets", [])
+    ]
+    assert len(queries) > 20
+    values = {"$job": "task-executor", "$instance": ".*", "$__rate_interval": "1m"}
+    variables = re.compile("|".join(map(re.escape, values)))
+    exprs = [variables.sub(lambda found: values[found[0]], query) for query in queries]
+    assert "$" not in "".join(exprs)
+    rules = [{"record": f"board:{number}", "expr": expr} for number, expr in enumerate(exprs)]
+    file = tmp_path / "board.yaml"
+    file.write_text(json.dumps({"groups": [{"name": "board", "rules": rules}]}))
+    run = subprocess.run([PROMTOOL, "check", "rules", file], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr

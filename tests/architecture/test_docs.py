@@ -45,7 +45,9 @@ def test_what_a_page_names_is_there(page: Path) -> None:
 
 
 def test_every_setting_that_a_page_names_is_one() -> None:
-    known = set(re.findall(r"^\| `(\w+)` \|", (ROOT / "docs/configuration.md").read_text(encoding="utf-8"), re.MULTILINE))
+    known = set(
+        re.findall(r"^\| `(\w+)` \|", (ROOT / "docs/configuration.md").read_text(encoding="utf-8"), re.MULTILINE)
+    )
     known |= {"TASK_EXECUTOR_URL", "TASK_EXECUTOR_TOKEN", "TASK_EXECUTOR_PRIVATE_KEY"}
     for page in PAGES:
         named = set(re.findall(r"TASK_EXECUTOR_[A-Z_]*[A-Z]\b(?!_)", page.read_text(encoding="utf-8")))
