@@ -4,7 +4,6 @@ import asyncio
 import time
 
 from app.cli.finding import Finding
-from app.cli.startup import sentence
 from app.settings import StorageSettings
 from app.storage import guard, migrations
 from app.storage.database import Database
@@ -45,7 +44,7 @@ async def _examine(url: str, *, unsafe: bool) -> list[Finding]:
             findings.append(await _role(database))
         return findings
     except StorageUnavailable as error:
-        return [Finding("database", "wrong", sentence(error))]
+        return [Finding("database", "wrong", f"cannot be reached: {error}. Check DATABASE_URL, and whether it runs")]
     finally:
         await database.close()
 

@@ -110,7 +110,8 @@ def _port(host: str, port: int) -> Finding:
         listen(host, port).close()
     except CommandFailed as failure:
         if _answers(host, port):
-            return Finding("port", "warn", f"{host}:{port} is in use: by this service, if it runs. {failure}")
+            busy = f"{host}:{port} is in use: by this service, if it runs; if not, set TASK_EXECUTOR_PORT to another"
+            return Finding("port", "warn", busy)
         return Finding("port", "wrong", str(failure))
     return Finding("port", "ok", f"{host}:{port} is free")
 

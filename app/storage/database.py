@@ -15,6 +15,8 @@ from app.storage.availability import Availability
 from app.storage.errors import StorageUnavailable, is_unavailable, stood_in_the_way
 
 CONNECT_TIMEOUT_S = 3
+LET_FINISH_S = 0.5
+"""How long the end waits for a connection that is about to be made and not wanted any more."""
 STATEMENT_TIMEOUT_S = 5.0
 ABANDONED_AFTER_S = 10.0
 
@@ -46,6 +48,7 @@ class Database:
             "server_settings": {**_server_settings(statement_timeout_s), "application_name": "task-executor"},
         }
         self._kept: asyncpg.Connection | None = None
+        self._opening: set[asyncio.Future[asyncpg.Connection]] = set()
         self.availability = Availability(self._ask_over_kept, self._ask_over_new)
         self._outages = 0
         self.availability.on_away(self._count_outage)
@@ -89,6 +92,8 @@ class Database:
     async def close(self) -> None:
         """Closes the pool."""
         await self.availability.close()
+        if self._opening:
+            await asyncio.wait(self._opening, timeout=LET_FINISH_S)
         if self._kept is not None:
             self._kept.terminate()
         await self.engine.dispose()
@@ -140,8 +145,16 @@ class Database:
             raise
 
     async def _ask_over_new(self) -> None:
+        # It is let finish where it is not wanted any more: interrupted at the moment at which the server takes the
+        # connection, asyncpg leaves a failed future behind, and asyncio complains of it as of an error.
+        opening = asyncio.ensure_future(asyncpg.connect(dsn=driver_dsn(self.url), **self._arguments))
+        self._opening.add(opening)
+        opening.add_done_callback(self._opening.discard)
         try:
-            connection = await asyncpg.connect(dsn=driver_dsn(self.url), **self._arguments)
+            connection = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(_let_go)
+            raise
         except asyncpg.PostgresError as error:
             if isinstance(error, asyncpg.OperatorInterventionError):
                 raise
@@ -235,6 +248,11 @@ def _server_settings(statement_timeout_s: float) -> dict[str, str]:
 def _expire(limit: asyncio.Timeout) -> None:
     if not limit.expired():
         limit.reschedule(0)
+
+
+def _let_go(opening: asyncio.Future[asyncpg.Connection]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().terminate()
 
 
 def _driver_of(connection: AsyncConnection) -> asyncpg.Connection:

@@ -1,7 +1,9 @@
 """Whether the database answers: slow is not away, away is told at once, and its return is noticed."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import pytest
 
@@ -158,3 +160,32 @@ async def test_connections_that_died_in_the_pool_are_replaced_before_they_are_us
         proxy.cut()
         await asyncio.wait([asyncio.get_running_loop().create_future()], timeout=0.1)
         await asyncio.gather(*(_ask(store.database) for _ in range(5)))
+
+
+async def test_a_question_that_is_dropped_leaves_no_complaint_behind() -> None:
+    """At whatever moment: asyncpg's future for the answer to its wish for TLS was left failed, with nobody to look."""
+    complaints: list[object] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _loop, context: complaints.append(context))
+
+    async def without_tls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            if await reader.read(8):
+                writer.write(b"N")
+                await reader.read(8)
+        writer.close()
+
+    server = await asyncio.start_server(without_tls, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    database = Database(f"postgresql://nobody:x@127.0.0.1:{port}/none")
+    for turns in range(40):
+        asking = asyncio.create_task(database._ask_over_new())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        asking.cancel()
+        await asyncio.wait([asking])
+    await database.close()
+    server.close()
+    gc.collect()
+    await asyncio.sleep(0)
+    assert complaints == []
