@@ -22,7 +22,7 @@ run: $(READY) ## Start the service, with an embedded Postgres unless DATABASE_UR
 
 .PHONY: test
 test: $(READY) ## Run all tests, in parallel
-	.venv/bin/pytest $(WORKERS)
+	@unset PYTHONDONTWRITEBYTECODE; exec .venv/bin/pytest $(WORKERS)
 
 .PHONY: check
 check: check-format check-lint check-types check-imports check-openapi check-settings ## Run the linters, the type checker and the walls

@@ -4,6 +4,7 @@ Under xdist the controller starts the server before its workers and tells them t
 the first test asks for a database.
 """
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from app.cli.program import COLLECT_AFTER
 from tests.support import preloaded
 from tests.support.postgres import Databases, SharedServer
 from tests.support.service import Service
@@ -44,6 +46,13 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if _SERVER in config.stash:
         config.stash[_SERVER].close()
         del config.stash[_SERVER]
+
+
+def pytest_collection_finish() -> None:
+    """What was loaded and collected will never be garbage: the collector is spared it."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER)
 
 
 @pytest.hookimpl(wrapper=True)

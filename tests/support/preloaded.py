@@ -5,7 +5,8 @@ reading the program's modules costs, half a second of processor time a start, wh
 Python's own environment (PYTHONPATH and the like) is that of the loaded process.
 
 The process takes orders as lines of JSON on its stdin and answers each with a line on its stdout: to start, and how a
-process that it started is. It ends with its stdin.
+process that it started is. It ends with its stdin, and
+what it has started ends with it.
 """
 
 import json
@@ -18,6 +19,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from app.execution.backends.kernel import signalled_when_parent_dies
 
 ROOT = Path(__file__).parents[2]
 POLL_S = 0.01
@@ -67,7 +70,7 @@ def start(arguments: Sequence[str], environment: Mapping[str, str], output: Path
 
 
 def close() -> None:
-    """Ends the loaded process, if there is one; what it started lives on."""
+    """Ends the loaded process, if there is one, and with it what it has started."""
     global _loaded  # noqa: PLW0603 - as above
     if _loaded is not None:
         _loaded.close()
@@ -113,10 +116,13 @@ def _status_of(pid: int) -> int | None:
 
 
 def _fork(order: Mapping[str, Any]) -> int:
+    parent = os.getpid()
     if pid := os.fork():
         return pid
     try:
         os.setsid()
+        # A test run that is killed leaves no service behind.
+        signalled_when_parent_dies(signal.SIGKILL, parent)
         os.environ.clear()
         os.environ.update(order["environment"])
         output = os.open(order["output"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
