@@ -21,7 +21,7 @@ from app.protocol.roles import Principal
 from app.protocol.task import Task
 from app.security.envelopes.errors import UnusableAnswerKey
 from app.security.envelopes.recipients import Recipient, recipient_of
-from app.submission.handler import Submission
+from app.submission.outcomes import Submission
 
 RECIPIENT = "task_executor.recipient"
 

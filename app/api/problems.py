@@ -28,8 +28,8 @@ from app.security.envelopes.errors import ContentUnavailable, InvalidEnvelope, W
 from app.security.errors import InvalidToken, RateLimited
 from app.storage.errors import DuplicateMessage, Overloaded, QuotaExceeded, StorageUnavailable
 from app.storage.revocations import TooManyRevocations
-from app.submission.handler import InvalidTask
 from app.submission.idempotency import KeyReused
+from app.submission.outcomes import InvalidTask
 from app.submission.retry import ContentErased, NotFailed
 
 logger = logging.getLogger("app.api")

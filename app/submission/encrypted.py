@@ -20,8 +20,9 @@ from app.security.envelopes.compact import Envelope
 from app.security.envelopes.contents import ContentKey, Contents
 from app.security.envelopes.errors import InvalidEnvelope, WrongSender
 from app.security.envelopes.opener import Opener
-from app.submission.handler import InvalidTask, Submission, SubmissionHandler
+from app.submission.handler import SubmissionHandler
 from app.submission.idempotency import canonical, content_digest
+from app.submission.outcomes import InvalidTask, Submission
 
 _DOTS = 4
 _SAID = frozenset(
@@ -103,7 +104,7 @@ class EncryptedSubmission:
 
 
 class _Seal:
-    """How one message's content is kept; see `handler.Seal`.
+    """How one message's content is kept; see `seal.Seal`.
 
     `as_sent` is its JWE as JSON; without one the history shows the submission as it is sealed.
     """

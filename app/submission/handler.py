@@ -6,16 +6,14 @@ A message is answered only after the commit: accepted and rejected tasks alike a
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any
 
 from app.clock import utc_now
 from app.fault_points import reached
 from app.protocol import strict_json
-from app.protocol.messages import Header, RetryPolicy, SubmitTask
-from app.protocol.problems import MemberError
+from app.protocol.messages import RetryPolicy, SubmitTask
 from app.protocol.resources import Amounts
 from app.protocol.task import Task
 from app.storage.errors import DuplicateMessage, QuotaExceeded, StorageError, StorageUnavailable
@@ -26,44 +24,15 @@ from app.submission.dry_run import prospect
 from app.submission.handover import Handover, started_or_not
 from app.submission.idempotency import KeyReused, content_digest
 from app.submission.identifiers import new_task_id
+from app.submission.outcomes import InvalidTask, Submission, replay_of
 from app.submission.outlook import Outlook
+from app.submission.refusal import Refusals
 from app.submission.resource_validator import check_resources, resolve
+from app.submission.seal import Seal, is_same
 from app.submission.task_validator import check_task
-from app.submission.verdict import Verdict, rejected_task, validation_error
+from app.submission.verdict import Verdict
 from app.task_types.definition import TaskType
 from app.task_types.registry import Registry
-
-
-class InvalidTask(Exception):
-    """The message is not acceptable. `task_id` is that of the Rejected task, where the message could be kept."""
-
-    def __init__(self, errors: list[MemberError], task_id: str | None) -> None:
-        super().__init__("the message is not acceptable")
-        self.errors = errors
-        self.task_id = task_id
-
-
-class Seal(Protocol):
-    """How the content of one message that came encrypted is kept (see encrypted.py)."""
-
-    def close(self, task: Task, content: Any, now: datetime, *, valid: bool) -> None:
-        """Seals the task's submission, takes its digest by `content`, and records SubmitTask as it was sent."""
-
-    def hide(self, error: dict[str, Any]) -> dict[str, Any]:
-        """An error that speaks of the content, for who may read it."""
-
-    async def is_same(self, known: Task, content: Any) -> bool:
-        """Whether a task that was accepted before has the same content."""
-
-
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """An answer: the task's status as it was committed, and whether it had been submitted before."""
-
-    task_id: str
-    status_json: str
-    replayed: bool
-
 
 SubmitOne = Callable[[Any, str], Awaitable[Submission | Exception]]
 """What becomes of one message of a batch, from this submitter."""
@@ -85,6 +54,7 @@ class SubmissionHandler:
     ) -> None:
         self._journal = journal
         self._queries = queries
+        self.refusals = Refusals(journal, queries)
         self._registry = registry
         self._handover = handover
         self._outlook = outlook
@@ -111,7 +81,7 @@ class SubmissionHandler:
         verdict = self.check(value, now)
         text = self._callbacks.kept_text(value, text)
         if verdict.errors or verdict.checked.message is None or verdict.checked.kind is None:
-            raise InvalidTask(verdict.errors, await self._keep_rejected(verdict, text, submitter, now, seal))
+            return await self.refusals.answer(verdict, text, submitter, now, idempotency_key, seal)
         message, kind = verdict.checked.message, verdict.checked.kind
 
         def accept() -> Awaitable[Submission]:
@@ -154,7 +124,7 @@ class SubmissionHandler:
         if verdict.errors or message is None or kind is None:
             raise InvalidTask(verdict.errors, None)
         known = await self._queries.find_submission(submitter, idempotency_key or message.header.message_id)
-        if known is not None and not await _is_same(known, verdict.value["body"], seal):
+        if known is not None and not await is_same(known, verdict.value["body"], seal):
             raise KeyReused(known.task_id)
         task = self._task(message, kind, verdict.requested, "", submitter, utc_now())
         return prospect(task, known, self._outlook)
@@ -229,31 +199,9 @@ class SubmissionHandler:
         known = await self._queries.find_submission(task.submitter, task.idempotency_key)
         if known is None:
             raise refusal
-        if not await _is_same(known, content, seal):
+        if not await is_same(known, content, seal):
             raise KeyReused(known.task_id)
-        return Submission(known.task_id, known.status_json(), replayed=True)
-
-    async def _keep_rejected(
-        self, verdict: Verdict, text: str, submitter: str, now: datetime, seal: Seal | None
-    ) -> str | None:
-        """Keeps a readable message as a Rejected task: one whose header is sound, and for which there is room."""
-        try:
-            header = Header.model_validate(verdict.value["header"])
-        except (ValueError, TypeError, KeyError):
-            return None
-        task = rejected_task(verdict, header, text, submitter, now)
-        error = validation_error(verdict.errors)
-        if seal is None:
-            task.submit(now, valid=False)
-            task.reject(now, error)
-        else:
-            seal.close(task, verdict.value.get("body"), now, valid=False)
-            task.reject(now, seal.hide(error))
-        try:
-            await self._journal.commit(task.change())
-        except QuotaExceeded:
-            return None
-        return task.task_id
+        return replay_of(known)
 
     def _task(
         self, message: SubmitTask, kind: TaskType, requested: Amounts, text: str, submitter: str, now: datetime
@@ -288,8 +236,3 @@ class SubmissionHandler:
 def _named(retry: RetryPolicy | None) -> dict[str, Any]:
     """The members of its retry policy that the message names; the others are the type's and the service's."""
     return {} if retry is None else {name: getattr(retry, name) for name in retry.model_fields_set}
-
-
-async def _is_same(known: Task, content: Any, seal: Seal | None) -> bool:
-    """Whether the content is that of a task that was accepted before."""
-    return known.content_digest == content_digest(content) if seal is None else await seal.is_same(known, content)

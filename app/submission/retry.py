@@ -18,7 +18,8 @@ from app.protocol.states import State
 from app.protocol.task import Task
 from app.protocol.times import format_time
 from app.submission.encrypted import EncryptedSubmission, hidden
-from app.submission.handler import InvalidTask, Submission, SubmissionHandler
+from app.submission.handler import SubmissionHandler
+from app.submission.outcomes import InvalidTask, Submission
 
 _HEADER, _BODY, _SPECIFICATION = ("header",), ("body",), ("body", "task_specification")
 
@@ -80,11 +81,16 @@ class Retry:
         message = retry_message(failed, await self._encrypted.text_of(failed), overrides, now)
         verdict = self._handler.check(message, now)
         seal = self._encrypted.seal_again(failed, encrypted_by)
+        content = {"retry_of": failed.task_id, "overrides": overrides}
         if verdict.errors:
+            key = message["header"]["message_id"]
+            if isinstance(key, str) and (
+                repeated := await self._handler.refusals.repetition(failed.submitter, key, content, seal)
+            ):
+                return repeated
             errors = verdict.errors if seal is None else list(map(hidden, verdict.errors))
             raise InvalidTask([_as_sent(error, overrides) for error in errors], None)
         text = json.dumps(message, ensure_ascii=False, separators=(",", ":"))
-        content = {"retry_of": failed.task_id, "overrides": overrides}
         return await self._handler.submit_again(verdict, text, failed, content, seal)
 
 

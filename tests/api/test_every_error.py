@@ -26,7 +26,7 @@ from app.security.errors import InvalidToken
 from app.security.rate_limits import SubjectLimits
 from app.storage.errors import Conflict, DuplicateMessage, Overloaded, QuotaExceeded, StorageUnavailable
 from app.storage.revocations import TooManyRevocations
-from app.submission.handler import InvalidTask
+from app.submission.outcomes import InvalidTask
 from app.submission.retry import ContentErased
 from tests.api.caller import PROBLEM, message
 from tests.security.forge import CLAIMS, NOW, forge, verifier

@@ -22,7 +22,8 @@ from app.protocol.reasons import Reason
 from app.protocol.task import Task
 from app.resources.manager import ResourceManager
 from app.storage.journal import Journal
-from app.submission.handler import Submission, SubmissionHandler
+from app.submission.handler import SubmissionHandler
+from app.submission.outcomes import Submission
 from tests.simulation.database import Laws, ModelDatabase
 
 Mutation = Callable[[], AbstractContextManager[Laws]]

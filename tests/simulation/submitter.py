@@ -14,8 +14,8 @@ from app.protocol.history import Item
 from app.protocol.task import Task
 from app.protocol.times import format_time
 from app.storage.errors import StorageUnavailable
-from app.submission.handler import InvalidTask
 from app.submission.idempotency import KeyReused
+from app.submission.outcomes import InvalidTask
 from tests.faults.evidence import Acknowledgements, Evidence, Received
 from tests.simulation.handlers import draw_script
 from tests.simulation.network import Network, Unanswered

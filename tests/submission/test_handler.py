@@ -11,14 +11,15 @@ from app.protocol.states import State
 from app.protocol.strict_json import ForbiddenJson, NotJson
 from app.storage import journal
 from app.storage.errors import Overloaded, StorageUnavailable
-from app.submission.handler import InvalidTask, Submission
 from app.submission.idempotency import KeyReused, content_digest
+from app.submission.outcomes import InvalidTask, Submission
 from app.task_types.registry import Registry
 from tests.execution.node import Node, open_node
 from tests.faults.proxy import Proxy
 from tests.storage.stored import accepted_task
 from tests.submission.conftest import CAPACITY
 from tests.submission.messages import message, moment, raw, with_member
+from tests.support.waiting import eventually
 
 
 async def count(node: Node) -> int:
@@ -74,6 +75,24 @@ async def test_a_rejected_message_is_kept_with_all_that_is_wrong(node: Node) -> 
     await node.check_at_rest()
     accepted = await node.submission.submit(raw(message()), "alice")
     assert not accepted.replayed, "its message_id is free"
+
+
+async def test_what_was_accepted_is_found_again_though_it_would_be_no_longer(node: Node) -> None:
+    """Its deadline has passed meanwhile. Who was not told that it was accepted must not be told that it was not."""
+    value = message()
+    value["body"]["deadline"] = moment(seconds=1)
+    accepted = await node.submission.submit(raw(value), "alice")
+
+    async def passed() -> bool:
+        return moment() > value["body"]["deadline"]
+
+    await eventually(passed, "the deadline has passed")
+    again = await node.submission.submit(raw(value), "alice")
+    assert (again.task_id, again.replayed) == (accepted.task_id, True)
+    assert await count(node) == 1
+    value["body"]["priority"] = 9
+    with pytest.raises(InvalidTask):
+        await node.submission.submit(raw(value), "alice")
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from app.protocol.problems import MemberError
 from app.protocol.roles import Principal
 from app.protocol.states import State
 from app.storage.queries import ListFilter
-from app.submission.handler import Submission
+from app.submission.outcomes import Submission
 
 router = APIRouter(route_class=PolicedRoute)
 slim = APIRouter(route_class=SlimRoute)

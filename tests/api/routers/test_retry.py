@@ -113,6 +113,16 @@ def test_a_deadline_that_has_passed_is_left_out(alice: Caller) -> None:
     alice.cancel(details(response.json())["task_id"])
 
 
+def test_a_repetition_finds_the_new_task_though_its_deadline_has_passed(alice: Caller) -> None:
+    task_id = cancelled(alice, message("sleep", {"seconds": 600}))
+    overrides = {"deadline": at(seconds=1)}
+    first = retry(alice, task_id, overrides)
+    assert first.status_code == 202, first.text
+    assert details(alice.finished(details(first.json())["task_id"]))["reason"] == "deadline_exceeded"
+    again = retry(alice, task_id, overrides)
+    assert (again.status_code, details(again.json())["task_id"]) == (200, details(first.json())["task_id"])
+
+
 def test_a_deadline_that_is_ahead_is_kept(alice: Caller) -> None:
     task_id = cancelled(alice, message("sleep", {"seconds": 600}, deadline=at(hours=1)))
     new = details(retry(alice, task_id).json())
