@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from app.api.conflicts import CONFLICTS
 from app.api.examples import ENVELOPES
 from app.api.problems import MEDIA_TYPE, NOT_FOUND, TITLES, UNAUTHENTICATED, Problem
 
@@ -66,7 +67,6 @@ _PROBLEMS: dict[int, tuple[str, str, Documentation]] = {
     403: ("permission-missing", "The token lacks the permission submit_task.", {}),
     404: (NOT_FOUND.kind, NOT_FOUND.detail, {}),
     406: ("no-answer-key", "Nothing can be encrypted for you: the token is bound to no public key (cnf.jwk).", {}),
-    409: ("already-over", "The task is Completed already.", {"task_id": "019dafb4-9c71-7c4e-8d0b-6a1f2e3d4c5b"}),
     413: ("body-too-large", "The body is larger than 1048576 bytes.", {}),
     415: ("unsupported-media-type", "Send the body as Content-Type: application/json.", {}),
     422: (
@@ -123,9 +123,21 @@ def problem(status: int) -> Documentation:
     return documentation
 
 
+def conflicts(*kinds: str) -> dict[int | str, Documentation]:
+    """The 409 of a route, with an example of each kind of conflict that it has (app/api/conflicts.py)."""
+    schema = {"$ref": SCHEMAS + "Problem"}
+    documentation = answer(_DESCRIPTIONS[409], schema, kind=MEDIA_TYPE)
+    documentation["content"][MEDIA_TYPE]["examples"] = {
+        kind: {"$ref": f"{EXAMPLES}problem.409.{kind}"} for kind in kinds
+    }
+    return {409: documentation}
+
+
 def problem_examples() -> dict[str, Documentation]:
-    """One problem of each status, for components/examples."""
-    return {f"problem.{status}": {"value": _example(status)} for status in _PROBLEMS}
+    """One problem of each status, and of each kind of conflict, for components/examples."""
+    found = {f"problem.{status}": _example(status, *each) for status, each in _PROBLEMS.items()}
+    found |= {f"problem.409.{kind}": _example(409, kind, *each) for kind, each in CONFLICTS.items()}
+    return {name: {"value": value} for name, value in found.items()}
 
 
 def header_components() -> dict[str, Documentation]:
@@ -149,8 +161,7 @@ def parameters(*found: Documentation) -> Documentation:
     return {"parameters": list(found)}
 
 
-def _example(status: int) -> Documentation:
-    kind, detail, members = _PROBLEMS[status]
+def _example(status: int, kind: str, detail: str, members: Documentation) -> Documentation:
     return {**Problem(status, kind, detail).as_dict("urn:task-executor:request:8f1c2d3e4a5b-1f"), **members}
 
 

@@ -12,11 +12,13 @@ import jsonschema
 import pytest
 from pydantic import BaseModel
 
+from app.api.conflicts import CONFLICTS
 from app.api.openapi import Description, timeless
 from app.api.policies import POLICIES, Open
 from app.main import create_app
 from app.task_types.definition import TaskType, task_type
 from tests.api.caller import PROBLEM, PROTOCOL_EXAMPLE, Caller, Json, message
+from tests.support.source_tree import ROOT
 
 DOCUMENT: Json = timeless(create_app())
 BODILESS = {"204", "304"}
@@ -61,9 +63,8 @@ def test_every_answer_has_a_schema_and_every_error_is_a_problem(method: str, pat
             assert "content" not in response
         elif status >= "400":
             assert set(response["content"]) == {PROBLEM}
-            (example,) = response["content"][PROBLEM]["examples"].values()
-            problem = resolve(example["$ref"])["value"]
-            assert problem["status"] == int(status)
+            examples = [resolve(each["$ref"])["value"] for each in response["content"][PROBLEM]["examples"].values()]
+            assert {problem["status"] for problem in examples} == {int(status)}
         else:
             assert all("schema" in content for content in response["content"].values())
     headers = {status: set(response.get("headers", ())) for status, response in operation["responses"].items()}
@@ -116,6 +117,17 @@ def test_every_example_of_a_body_fits_the_schema_and_each_kind_of_task_has_one()
                 if isinstance(value, dict) and value.get("type") == "submit_task":
                     kinds.add(value["body"]["task_specification"]["type"])
     assert kinds == {"echo", "sleep", "http_request", "data_processing"}
+
+
+def test_every_conflict_is_shown_where_it_can_happen() -> None:
+    """What the code answers with 409, what has an example, and what some operation shows are the same."""
+    code = "".join(path.read_text() for path in (ROOT / "app" / "api").rglob("*.py"))
+    answers = [operation["responses"]["409"] for _, _, operation in operations() if "409" in operation["responses"]]
+    shown = {kind for answer in answers for kind in answer["content"][PROBLEM]["examples"]}
+    assert set(re.findall(r'\(\s*409,\s*"([a-z-]+)"', code)) == set(CONFLICTS) == shown
+    for kind in CONFLICTS:
+        example = DOCUMENT["components"]["examples"][f"problem.409.{kind}"]["value"]
+        assert (example["status"], example["type"].rpartition(":")[2]) == (409, kind)
 
 
 def test_the_protocols_example_comes_first_and_is_the_protocols() -> None:

@@ -8,7 +8,7 @@ from app.api import examples
 from app.api.answers import JsonAnswer
 from app.api.bodies import parsed, read_json_body
 from app.api.delivery_schemas import Acknowledged, Acknowledgement
-from app.api.documented import answer, problems, ref, takes
+from app.api.documented import answer, conflicts, problems, ref, takes
 from app.api.routing import PolicedRoute, principal_of, service_of
 from app.api.visible import visible_task
 
@@ -21,7 +21,8 @@ router = APIRouter(route_class=PolicedRoute)
     summary="Acknowledge messages of a task",
     responses={
         200: answer("Recorded, now or before.", ref(Acknowledged)),
-        **problems(400, 404, 409, 413, 415, 422),
+        **problems(400, 404, 413, 415, 422),
+        **conflicts("not-yet-sent"),
     },
     openapi_extra=takes(Acknowledgement, examples.ACKNOWLEDGE),
 )

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from app.api import examples
 from app.api.answers import JsonAnswer
 from app.api.bodies import Model, parsed, read_optional_json_body
-from app.api.documented import answer, problems, ref, takes
+from app.api.documented import answer, conflicts, problems, ref, takes
 from app.api.problems import Problem
 from app.api.routing import PolicedRoute, principal_of, service_of
 from app.api.visible import TASK_ID, visible_task
@@ -80,7 +80,8 @@ async def get_deliveries(request: Request, task_id: str, query: Annotated[Attemp
     summary="Send webhooks again",
     responses={
         202: answer("They are due now.", ref(Delivery)),
-        **problems(400, 404, 409, 413, 415, 422),
+        **problems(400, 404, 413, 415, 422),
+        **conflicts("no-callback", "not-yet-sent"),
     },
     openapi_extra=takes(RedeliverRequest, examples.REDELIVER, required=False),
 )

@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from app.api.answers import JsonAnswer
 from app.api.delivery_schemas import ErasureEntry
-from app.api.documented import answer, problems, ref
+from app.api.documented import answer, conflicts, problems, ref
 from app.api.problems import Problem
 from app.api.routing import PolicedRoute, principal_of, service_of
 from app.api.visible import visible_task
@@ -22,7 +22,8 @@ router = APIRouter(route_class=PolicedRoute)
     summary="Erase the content of a task",
     responses={
         200: answer("Erased; repeated, the record of the first time.", ref(ErasureEntry)),
-        **problems(404, 409),
+        **problems(404),
+        **conflicts("not-over"),
     },
 )
 async def erase_content(request: Request, task_id: str) -> Response:

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from app.api import examples
 from app.api.answers import JsonAnswer
 from app.api.bodies import Model, parsed, read_json_body, unacceptable
-from app.api.documented import answer, problems, ref, takes
+from app.api.documented import answer, conflicts, problems, ref, takes
 from app.api.execution_schemas import (
     Claim,
     ExecutionCompleted,
@@ -36,7 +36,7 @@ router = APIRouter(route_class=PolicedRoute)
 ExecutionId = Annotated[
     str, Path(description="As the claim has named it.", examples=["01a2092b-b65d-71ec-ad7b-8d8a9fb8c13b.1"])
 ]
-_HELD = problems(400, 404, 409, 413, 415, 422)
+_HELD = {**problems(400, 404, 413, 415, 422), **conflicts("lease-lost")}
 
 
 @router.post(
@@ -67,7 +67,7 @@ async def claim_tasks(request: Request) -> Response:
     "/v1/executions/{execution_id}/heartbeat",
     tags=["Executors"],
     summary="Keep an execution",
-    responses={200: answer("Go on, or stop.", ref(HeartbeatAnswer)), **problems(404, 409)},
+    responses={200: answer("Go on, or stop.", ref(HeartbeatAnswer)), **problems(404), **conflicts("lease-lost")},
 )
 async def keep_execution(request: Request, execution_id: ExecutionId) -> Response:
     """Keeps the lease, and tells whether to stop: `cancelled`, `timed_out` or `deadline_exceeded`.

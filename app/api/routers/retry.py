@@ -9,7 +9,7 @@ from app.api import examples
 from app.api.answers import REPLAYED, RETRY_AFTER, Header, JsonAnswer, location
 from app.api.bodies import no_body, read_message
 from app.api.delivery_schemas import RetryOverrides
-from app.api.documented import answer, problems, ref, takes
+from app.api.documented import answer, conflicts, problems, ref, takes
 from app.api.encrypted_answers import shown_submission
 from app.api.routing import PolicedRoute, principal_of, service_of
 from app.api.service import Service
@@ -33,7 +33,8 @@ _HEADERS = ("Location", "Retry-After")
         200: answer(
             "The same request again: the task that it made.", ref(TaskStatus), *_HEADERS, "Idempotent-Replayed"
         ),
-        **problems(400, 404, 409, 413, 415, 422),
+        **problems(400, 404, 413, 415, 422),
+        **conflicts("not-failed", "content-erased", "message-id-reused"),
     },
     openapi_extra=takes(RetryOverrides, examples.RETRY, required=False, encrypted=True),
 )

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from app.api import examples
 from app.api.answers import JsonAnswer, page_json
 from app.api.bodies import parsed, read_json_body, unacceptable
-from app.api.documented import answer, problems, ref, takes
+from app.api.documented import answer, conflicts, problems, ref, takes
 from app.api.problems import NOT_FOUND, Problem, security_logger
 from app.api.routing import PolicedRoute, principal_of, service_of
 from app.api.security_schemas import RevocationEntry, RevocationPage, RevocationRequest
@@ -58,7 +58,8 @@ async def list_revocations(request: Request, query: Annotated[RevocationsQuery, 
     summary="Revoke tokens",
     responses={
         201: answer("In force here at once, and at every node within five seconds.", ref(RevocationEntry), "Location"),
-        **problems(400, 409, 413, 415, 422),
+        **problems(400, 413, 415, 422),
+        **conflicts("too-many-revocations"),
     },
     openapi_extra=takes(RevocationRequest, examples.REVOKE),
 )

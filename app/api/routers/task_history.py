@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from app.api.answers import RETRY_AFTER, JsonAnswer, etag_of, item_json, page_json
-from app.api.documented import answer, problems, ref
+from app.api.documented import answer, conflicts, problems, ref
 from app.api.encrypted_answers import may_read, shown_items
 from app.api.problems import Problem
 from app.api.routing import PolicedRoute, principal_of, service_of
@@ -57,7 +57,8 @@ ENCRYPTED_RESULT = Problem(
     summary="Result of a task",
     responses={
         200: answer("What the handler returned: any JSON.", {}, "ETag"),
-        **problems(404, 406, 409, 422),
+        **problems(404, 406, 422),
+        **conflicts("not-finished", "no-result", "content-erased"),
     },
 )
 async def get_result(request: Request, task_id: str, query: Annotated[ResultQuery, Query()]) -> Response:

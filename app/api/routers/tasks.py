@@ -18,6 +18,7 @@ from app.api.documented import (
     TASK_ID,
     VALIDATE_ONLY,
     answer,
+    conflicts,
     parameters,
     problems,
     ref,
@@ -53,7 +54,8 @@ router = APIRouter(route_class=PolicedRoute)
             "Retry-After",
             "Idempotent-Replayed",
         ),
-        **problems(400, 409, 413, 415, 422),
+        **problems(400, 413, 415, 422),
+        **conflicts("message-id-reused"),
     },
     openapi_extra={**takes(SubmitTask, examples.SUBMIT, encrypted=True), **parameters(VALIDATE_ONLY, IDEMPOTENCY_KEY)},
 )
@@ -169,7 +171,8 @@ async def _status(request: Request, service: Service, task: Task, waited: int | 
     summary="Cancel a task",
     responses={
         202: answer("The wish is recorded.", ref(TaskStatus), "Location", "Retry-After"),
-        **problems(404, 409),
+        **problems(404),
+        **conflicts("already-over"),
     },
 )
 async def cancel_task(request: Request, task_id: str) -> Response:
