@@ -43,6 +43,7 @@ class News:
         database.availability.on_away(self._drop)
         self._heard = heard
         self._connection: asyncpg.Connection | None = None
+        self._own_pid = 0
         self._pending: set[str] = set()
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -78,6 +79,8 @@ class News:
         try:
             lost = asyncio.Event()
             connection.add_termination_listener(lambda _connection: lost.set())
+            # Not asked for when something is heard: by then the connection may have been dropped.
+            self._own_pid = connection.get_server_pid()
             await connection.add_listener(CHANNEL, self._hear)
             self._connection = connection
             await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, HERE)
@@ -93,8 +96,8 @@ class News:
         if self._connection is not None:
             self._connection.terminate()
 
-    def _hear(self, connection: object, pid: int, _channel: str, payload: object) -> None:
-        if isinstance(connection, asyncpg.Connection) and pid == connection.get_server_pid():
+    def _hear(self, _connection: object, pid: int, _channel: str, payload: object) -> None:
+        if pid == self._own_pid:
             return
         self.alone = False
         text = str(payload)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from app.storage.database import Database
-from app.storage.listen import MAX_NAMED, News
+from app.storage.listen import CHANNEL, MAX_NAMED, News
 from app.submission.identifiers import new_task_id
 from tests.faults.proxy import Proxy
 from tests.support.waiting import eventually
@@ -75,6 +75,17 @@ async def test_much_at_once_is_one_notification(pair: tuple[Node, Node]) -> None
     one.news.tell([new_task_id() for _ in range(MAX_NAMED + 1)])
     await eventually(lambda: has(two.heard, None), "anything")
     assert len(two.heard) == 2
+
+
+async def test_what_is_heard_as_the_connection_is_dropped_is_heard_all_the_same(pair: tuple[Node, Node]) -> None:
+    """The driver still hands out what has come; by then it knows nothing more of the connection."""
+    one, _ = pair
+    connection = one.news._connection
+    assert connection is not None
+    connection.terminate()
+    changed = new_task_id()
+    one.news._hear(connection, 0, CHANNEL, changed)
+    assert frozenset({changed}) in one.heard
 
 
 async def test_a_node_that_comes_is_told_everything_from_then_on(pair: tuple[Node, Node], database_url: str) -> None:
