@@ -7,7 +7,7 @@ from contextlib import suppress
 from app.api.problems import NOT_FOUND, security_logger
 from app.api.service import Service
 from app.clock import clock
-from app.execution.outside import owner_of
+from app.execution.outside_claims import owner_of
 from app.protocol.roles import Permission, Principal
 from app.protocol.states import QUEUED
 from app.protocol.task import Task
@@ -59,7 +59,7 @@ async def why_it_waits_anywhere(service: Service, task: Task) -> str | None:
     For those who ask for an explanation: too much for a poll. While the database does not answer, less is told.
     """
     waiting = await why_it_waits(service, task)
-    if waiting != JUST_QUEUED or task.type in service.outside.types:
+    if waiting != JUST_QUEUED or task.type in service.outside.claims.types:
         return waiting
     with suppress(StorageUnavailable):
         if (explained := await service.elsewhere.explain(task, clock.seconds())) is not None:

@@ -16,6 +16,7 @@ from app.execution.deadlines import DeadlineWatch
 from app.execution.dispatcher import Dispatcher
 from app.execution.holding import Recorder
 from app.execution.outside import OutsideExecutors
+from app.execution.outside_claims import OutsideClaims
 from app.execution.pausing import LOOK_S, Pausing
 from app.execution.periodic import Periodic
 from app.execution.runner import Runner
@@ -68,16 +69,22 @@ class Execution:
         )
         self.deadlines = DeadlineWatch(self.dispatcher, self.manager, recorder, storage.leases, storage.journal)
         self.pausing = Pausing(storage.controls, self.dispatcher, grace_s=settings.execution.drain_s)
+        claims = OutsideClaims(
+            storage.outside_leases,
+            storage.journal,
+            [kind.name for kind in registry if kind.runs_in == "external"],
+            paused=self.pausing.pauses,
+            refused=self.gate.refused,
+            contents=security.contents,
+        )
         self.outside = OutsideExecutors(
             storage.outside_leases,
             storage.journal,
             storage.reader,
-            [kind.name for kind in registry if kind.runs_in == "external"],
-            paused=self.pausing.pauses,
-            refused=self.gate.refused,
+            claims,
             cancel_grace_s=settings.execution.cancel_grace_s,
+            contents=security.contents,
         )
-        self.outside.open_with(security.contents)
         self.heartbeat = Heartbeat(storage.leases, self.dispatcher)
         self.rescuer = Rescuer(storage.leases, storage.journal, self.dispatcher, rescued=metrics.lease_rescue)
         self.timeouts = AllocationTimeouts(

@@ -178,15 +178,15 @@ class Runtime:
         ids = [task.task_id for task, _ in changes]
         self._delivery.watch.changed(ids)
         self.news.tell(ids)
-        if any(task.type in self._execution.outside.types for task, _ in changes):
-            self._execution.outside.look()
+        if any(task.type in self._execution.outside.claims.types for task, _ in changes):
+            self._execution.outside.claims.look()
         if called := [task.task_id for task, _ in changes if task.callback]:
             self._delivery.webhooks.sender.nudge(called)
 
     def _heard(self, task_ids: frozenset[str] | None) -> None:
         self._delivery.watch.changed(task_ids)
         self._execution.dispatcher.look()
-        self._execution.outside.look()
+        self._execution.outside.claims.look()
 
     async def _report(self) -> None:
         others = await self._storage.nodes.report(self._execution.manager.snapshot())

@@ -42,6 +42,14 @@ async def open_content(contents: Contents, task: Task) -> Sealed:
     return Sealed(await contents.key_of(task), parameters)
 
 
+async def sealed_of(contents: Contents | None, task: Task) -> Sealed | None:
+    """The content of a task that is about to run, where it came encrypted. Raises ContentUnavailable."""
+    if task.encryption_json is None:
+        return None
+    assert contents is not None, "no encrypted message was ever taken"
+    return await open_content(contents, task)
+
+
 UNREADABLE = Failed(
     Reason.EXECUTION_ERROR,
     {"kind": "ContentUnavailable", "message": "the node that was to run the task cannot open its content"},

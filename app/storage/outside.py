@@ -25,6 +25,7 @@ _EXTEND = """
 UPDATE tasks AS t SET lease_expires_at = clock_timestamp() + make_interval(secs => $3)
 WHERE task_id = $1 AND lease_owner = $2 AND state = 'Executing'
 RETURNING cancel_requested_by,
+    CASE WHEN acknowledgement_wanted > acknowledged_sequence THEN acknowledgement_wanted END AS acknowledged,
     (SELECT max(recorded_at) FROM history AS h
      WHERE h.task_id = t.task_id AND name = 'ExecutionStarted'
          AND recorded_at >= t.submitted_at - interval '1 day') AS started_at"""
@@ -38,9 +39,13 @@ class Claimed(NamedTuple):
 
 
 class Extended(NamedTuple):
-    """A lease that was kept: who wants the task to stop, and when its attempt began."""
+    """A lease that was kept: the word that others left for its holder, and when the attempt began.
+
+    `cancelled_by` names who wants it to stop, `acknowledged` the sequence up to which the submitter has received.
+    """
 
     cancelled_by: str | None
+    acknowledged: int | None
     started_at: datetime
 
 
@@ -72,7 +77,7 @@ class OutsideLeases:
     async def extend(self, owner: str, task_id: str) -> Extended | None:
         """Keeps the lease of a task that the owner executes; None where it is not this owner's any more."""
         rows = await self._connection.fetch(_EXTEND, task_id, owner, self.lease_s)
-        return Extended(rows[0]["cancel_requested_by"], rows[0]["started_at"]) if rows else None
+        return Extended(*rows[0]) if rows else None
 
     async def close(self) -> None:
         """Closes the connection; leases run out by themselves."""

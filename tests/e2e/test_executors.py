@@ -122,13 +122,32 @@ async def test_a_failed_execution_is_tried_again_and_then_given_up(
     [second] = await claim(printer, wait_s=10)
     assert second["attempt"] == 2
     assert (await say(printer, first, "heartbeat")).status_code == 409, "the first one is over"
+    assert (await say(printer, first, "fail", error=error)).status_code == 409, "and another one goes on"
     ended = (await say(printer, second, "fail", error=error)).json()["body"]
     assert (ended["status"], ended["details"]["reason"]) == ("Failed", "execution_error")
     assert ended["details"]["error"] == error
+    again = await say(printer, second, "fail", error=error)
+    assert (again.status_code, again.json()["body"]["status"]) == (200, "Failed"), "the answer may have been lost"
+    assert (await say(printer, second, "fail", error={**error, "message": "other"})).status_code == 409
     once = await submit(alice)
     [execution] = await claim(printer)
     await say(printer, execution, "fail", error=error, permanent=True)
     assert (await body(alice, once))["status"] == "Failed"
+
+
+async def test_an_acknowledgement_is_recorded_with_the_next_heartbeat(
+    alice: httpx.AsyncClient, printer: httpx.AsyncClient
+) -> None:
+    """However long the execution goes on: its webhooks would be sent again until then."""
+    task_id = await submit(alice)
+    [execution] = await claim(printer)
+    receipt = await alice.post(f"/v1/tasks/{task_id}/acknowledgements", json={"sequence": 5})
+    assert receipt.json()["acknowledged"] == 5
+    for _ in range(2):
+        assert (await say(printer, execution, "heartbeat")).json()["stop"] is None
+    assert (await body(alice, task_id))["details"]["acknowledged"] == 5
+    assert (await names(alice, task_id))[5:] == ["Acknowledge"]
+    assert (await say(printer, execution, "complete", result=None)).status_code == 200
 
 
 async def test_another_executor_can_do_nothing_with_it(

@@ -24,7 +24,8 @@ from app.api.service import Service
 from app.api.status_schemas import TaskStatus
 from app.execution.backends.backend import Failed
 from app.execution.backends.outcomes import too_large
-from app.execution.outside import Beat, Execution
+from app.execution.outside import Beat
+from app.execution.outside_claims import Execution
 from app.protocol.problems import MemberError
 from app.protocol.reasons import Reason
 from app.protocol.resources import to_wire
@@ -53,7 +54,7 @@ async def claim_tasks(request: Request) -> Response:
     (`runs_in: external`) are to be had here.
     """
     service, wanted = service_of(request), await _body(request, Claim, "claim")
-    found = await service.outside.claim(
+    found = await service.outside.claims.claim(
         principal_of(request).subject,
         _types(service, wanted),
         None if wanted.resources is None else wanted.resources.amounts(),
@@ -138,7 +139,7 @@ async def _body(request: Request, model: type[Model], name: str) -> Model:
 
 def _types(service: Service, wanted: Claim) -> tuple[str, ...]:
     """The kinds that are claimed. Raises a 422 problem for one that does not run outside."""
-    known = service.outside.types
+    known = service.outside.claims.types
     if wanted.types is None:
         return known
     errors = [
