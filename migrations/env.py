@@ -3,7 +3,8 @@
 from alembic import context
 from sqlalchemy import Connection
 
-from app.storage.tables import is_partition, metadata
+from app.storage.schema import metadata
+from app.storage.tables import is_partition
 
 
 def _is_ours(_object: object, name: str | None, kind: str, _reflected: object, _other: object) -> bool:

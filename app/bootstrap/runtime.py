@@ -165,6 +165,7 @@ class Runtime:
     def _periodics(self) -> list[Periodic]:
         return [
             Periodic("node report", self._settings.execution.lease_s / 3, self._report),
+            Periodic("unheard cancels", self._settings.execution.lease_s / 3, self.cancellation.record_unheard),
             Periodic("weeks to come", DAY_S, self._storage.prepare_weeks),
             Periodic("retention", DAY_S / 4, self._storage.prune),
             Periodic("count of dead rows", DEAD_ROWS_S, self._storage.count_dead_rows),
@@ -185,6 +186,7 @@ class Runtime:
 
     def _heard(self, task_ids: frozenset[str] | None) -> None:
         self._delivery.watch.changed(task_ids)
+        self._execution.heartbeat.hear(task_ids or ())
         self._execution.dispatcher.look()
         self._execution.outside.claims.look()
 

@@ -1,5 +1,6 @@
 """Cancelling a task wherever it is: held here, held by another node, or waiting in the database."""
 
+import logging
 from collections.abc import Callable, Iterable
 
 from app.clock import utc_now
@@ -12,6 +13,10 @@ from app.storage.claim import Leases
 from app.storage.errors import Conflict
 from app.storage.journal import Journal
 from app.storage.queries import StatusReader
+
+logger = logging.getLogger("app.execution")
+
+BATCH = 200
 
 
 class AlreadyOver(Exception):
@@ -55,6 +60,17 @@ class Cancellation:
                 if fresh is None:
                     raise
                 task = fresh
+
+    async def record_unheard(self) -> None:
+        """Cancels what was to be cancelled by a holder that let go of it before it heard. For repetition.
+
+        Raises StorageUnavailable.
+        """
+        for task, by in await self._leases.unheard_cancels(BATCH):
+            try:
+                await self.cancel(task, by)
+            except AlreadyOver:
+                logger.info("a cancel came too late", extra={"task_id": task.task_id})
 
     async def _try(self, task: Task, by: str) -> None:
         if task.state.terminal:

@@ -7,7 +7,7 @@ time-outs of requests for resources by the event loop's.
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -22,6 +22,7 @@ from app.protocol.reasons import Reason
 from app.protocol.states import QUEUED, State
 from app.protocol.task import Task
 from app.resources.manager import ResourceManager
+from app.storage.batching import Batcher
 from app.storage.claim import Leases
 from app.storage.errors import Conflict, StorageUnavailable
 from app.storage.journal import Journal
@@ -37,13 +38,30 @@ class Heartbeat:
     def __init__(self, leases: Leases, dispatcher: Dispatcher) -> None:
         self._leases = leases
         self._dispatcher = dispatcher
+        self._heard: Batcher[str, None] = Batcher(self._look_at, BATCH)
 
     async def beat(self) -> None:
         """One heartbeat. Raises StorageUnavailable."""
         for task_id in [task_id for task_id, holding in self._dispatcher.holdings.items() if holding.lost]:
             # Lost by a change that was refused: what had not started is not waited for any more.
             self._dispatcher.lost(task_id)
-        before = {task_id: holding for task_id, holding in self._dispatcher.holdings.items() if not holding.lost}
+        await self._keep(list(self._dispatcher.holdings))
+
+    def hear(self, task_ids: Iterable[str]) -> None:
+        """Another node may have left word for these: what is held here of them does not wait for the next heartbeat."""
+        for task_id in task_ids:
+            if task_id in self._dispatcher.holdings:
+                self._heard.submit(task_id)
+
+    async def _look_at(self, task_ids: list[str]) -> list[Exception | None]:
+        await self._keep(task_ids)
+        return [None] * len(task_ids)
+
+    async def _keep(self, task_ids: Iterable[str]) -> None:
+        """Extends the leases of those of the tasks that are held, and does what others want of them."""
+        holdings = self._dispatcher.holdings
+        before = {task_id: holdings[task_id] for task_id in task_ids if task_id in holdings}
+        before = {task_id: holding for task_id, holding in before.items() if not holding.lost}
         if not before:
             return
         # Before the statement, wherever the time goes: the database counts the lease from a later moment.

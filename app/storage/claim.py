@@ -98,6 +98,13 @@ WHERE acknowledgement_wanted > acknowledged_sequence AND lease_owner IS NULL
 ORDER BY task_id LIMIT $1"""
 
 
+# The same for a cancel: whoever takes such a task next finds the word, but that may be long from now.
+_UNHEARD_CANCELS = f"""
+SELECT {COLUMNS}, cancel_requested_by FROM tasks
+WHERE cancel_requested_by IS NOT NULL AND cancel_requested_at IS NULL AND finished_at IS NULL AND lease_owner IS NULL
+ORDER BY task_id LIMIT $1"""
+
+
 class Held(NamedTuple):
     """What a heartbeat found: the tasks still held, and the word that others left for them.
 
@@ -186,7 +193,8 @@ class Leases:
         """Leaves word for the holder of a task, which finds it at its next heartbeat.
 
         The version stays: the holder's own writes are still good, and it is the holder that records the cancel.
-        Raises Conflict where nobody holds it any more.
+        Raises Conflict where nobody holds it any more. A holder that lets go of the task before it hears leaves the
+        word to `unheard_cancels`.
         """
         if not await self._upkeep.fetch(_WANT_CANCEL, task_id, by):
             raise Conflict
@@ -205,6 +213,11 @@ class Leases:
         """Tasks that nobody holds with an acknowledgement that nobody has recorded."""
         rows = await self._upkeep.fetch(_UNHEARD, limit)
         return [(task_of(row), row["acknowledgement_wanted"]) for row in rows]
+
+    async def unheard_cancels(self, limit: int) -> list[tuple[Task, str]]:
+        """Tasks that nobody holds, with who wants them cancelled, which nobody has recorded."""
+        rows = await self._upkeep.fetch(_UNHEARD_CANCELS, limit)
+        return [(task_of(row), row["cancel_requested_by"]) for row in rows]
 
     async def close(self) -> None:
         """Closes the connections; leases run out by themselves."""

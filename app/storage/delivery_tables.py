@@ -7,8 +7,6 @@ from app.storage.tables import metadata
 
 _moment = DateTime(timezone=True)
 
-__all__ = ["deliveries", "delivery_attempts", "metadata", "webhook_secrets"]
-
 deliveries = Table(
     "deliveries",
     metadata,

@@ -7,7 +7,7 @@ that has to be done is done by functions with the rights of the owner, which do 
 from sqlalchemy import text
 
 from app.storage.database import Database
-from app.storage.delivery_tables import metadata
+from app.storage.schema import metadata
 
 LIMITED = {
     "alembic_version": "SELECT",

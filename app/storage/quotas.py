@@ -17,9 +17,9 @@ from sqlalchemy.dialects.postgresql import insert
 from app.protocol.quotas import NO_LIMIT, RATE_OFF, UNLIMITED, Count, Quota
 from app.protocol.rates import Rate
 from app.protocol.resources import Amounts, to_wire
+from app.storage.caller_tables import quotas
 from app.storage.counting import number_of
 from app.storage.database import Database
-from app.storage.tables import quotas
 from app.storage.usage import Usage
 
 LOOK_S = 2.0

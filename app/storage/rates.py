@@ -6,8 +6,8 @@ from sqlalchemy import delete, extract, func, select
 
 from app.protocol.rates import Drawn, Rate, Wish
 from app.storage.batching import Batcher
+from app.storage.caller_tables import rate_levels
 from app.storage.database import Database
-from app.storage.tables import rate_levels
 
 MAX_BATCH = 200
 

@@ -11,9 +11,9 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from app.protocol.ids import uuid7
+from app.storage.caller_tables import revocations
 from app.storage.database import Database
 from app.storage.errors import StorageError
-from app.storage.tables import revocations
 
 Kind = Literal["subject", "token_id"]
 

@@ -3,7 +3,7 @@
 `tasks` is one row a task: its state and, once over, how it ended. `history` is every message of every
 task, append-only. Both are partitioned by the week in which the task was submitted, which its id tells, so that
 retention drops partitions. `idempotency_keys` says which keys are taken, over all weeks. `nodes` is who serves,
-`paused_types` what nobody starts, `rate_levels` how often each subject has called.
+`paused_types` what nobody starts. schema.py lists where the other tables are.
 """
 
 import re
@@ -23,7 +23,6 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
-    UniqueConstraint,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSON, JSONB, UUID
@@ -143,6 +142,13 @@ Index(
     postgresql_where=text("acknowledgement_wanted > acknowledged_sequence"),
 )
 
+# Holds the few whose cancel nobody has recorded yet.
+Index(
+    "tasks_cancel_wanted",
+    tasks.c.task_id,
+    postgresql_where=text("cancel_requested_by IS NOT NULL AND cancel_requested_at IS NULL AND finished_at IS NULL"),
+)
+
 history = Table(
     "history",
     metadata,
@@ -239,57 +245,4 @@ paused_types = Table(
     Column("type", Text, primary_key=True),
     Column("paused_at", _moment, nullable=False),
     Column("paused_by", Text, nullable=False),
-)
-
-# What admins have set for single submitters (app/protocol/quotas.py); null: as for everybody.
-quotas = Table(
-    "quotas",
-    metadata,
-    Column("submitter", Text, primary_key=True),
-    Column("queued", BigInteger),
-    Column("running", BigInteger),
-    # Thousandths by unit.
-    Column("held", JSONB),
-    Column("stored_bytes", BigInteger),
-    Column("rate", Text),
-    Column("weight", Double),
-    Column("set_at", _moment, nullable=False),
-    Column("set_by", Text, nullable=False),
-)
-
-# What each submitter uses, written by the journal with what it counts; and since when it is counted, one row or none.
-quota_usage = Table(
-    "quota_usage",
-    metadata,
-    Column("submitter", Text, primary_key=True),
-    Column("queued", BigInteger, nullable=False, server_default="0"),
-    Column("running", BigInteger, nullable=False, server_default="0"),
-    Column("stored_bytes", BigInteger, nullable=False, server_default="0"),
-    Column("held", JSONB, nullable=False, server_default="{}"),
-)
-quota_counting = Table("quota_counting", metadata, Column("since", _moment, nullable=False))
-
-# How often each subject has called: app/protocol/rates.py tells what an arrival is. Unlogged, so that a draw waits for
-# no disk; after a crash of Postgres everyone begins anew.
-rate_levels = Table(
-    "rate_levels",
-    metadata,
-    Column("subject", Text, primary_key=True),
-    # In seconds since the epoch, on the database's clock.
-    Column("arrival", Double, nullable=False),
-    prefixes=["UNLOGGED"],
-)
-
-revocations = Table(
-    "revocations",
-    metadata,
-    Column("revocation_id", UUID(as_uuid=False), primary_key=True),
-    Column("kind", Text, nullable=False),
-    Column("value", Text, nullable=False),
-    # A time of the past: the entry has ended, and is removed with the next change.
-    Column("until", _moment, nullable=False),
-    Column("revoked_at", _moment, nullable=False),
-    Column("revoked_by", Text, nullable=False),
-    CheckConstraint(_one_of("kind", ["subject", "token_id"]), name="kind_known"),
-    UniqueConstraint("kind", "value", name="revocations_named_once"),
 )

@@ -7,7 +7,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, text
 
 from app.storage.database import Database
-from app.storage.delivery_tables import metadata
+from app.storage.schema import metadata
 from app.storage.tables import is_partition
 
 

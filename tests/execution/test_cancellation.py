@@ -147,6 +147,47 @@ async def test_a_cancel_left_for_a_node_that_dies_is_found_by_its_successor(data
         await other.check_at_rest()
 
 
+async def test_word_from_another_node_does_not_wait_for_the_heartbeat(database_url: str, stage: Stage) -> None:
+    registry = registry_of({"wait": stage.wait_for_go})
+    async with (
+        open_node(database_url, registry, capacity=ONE) as here,
+        open_node(database_url, registry, node_id="node-b", start=False) as there,
+    ):
+        running, queued = await here.submit("wait"), await here.submit("wait")
+        await stage.until_began(1)
+        for task_id in (queued, running):
+            await there.cancellation.cancel(await there.task(task_id), "alice")
+        here.heartbeat.hear([*there.told, "somebody else's"])
+        await check_cancelled(here, queued)
+        await check_cancelled(here, running)
+        await here.check_at_rest()
+
+
+async def test_word_that_the_holder_did_not_hear_is_found_when_it_has_let_go(database_url: str, stage: Stage) -> None:
+    """Its attempt fails before its heartbeat, and the next one is due in an hour."""
+
+    async def fail(parameters: dict[str, Any], context: TaskContext) -> None:
+        await stage.wait_for_go(parameters, context)
+        raise RuntimeError("no")
+
+    registry = registry_of({"fail": fail})
+    async with (
+        open_node(database_url, registry) as here,
+        open_node(database_url, registry, node_id="node-b", start=False) as there,
+    ):
+        task_id = await here.submit("fail", retry={"initial_s": 3600, "max_s": 3600})
+        await stage.until_began(1)
+        await there.cancellation.cancel(await there.task(task_id), "alice")
+        await there.cancellation.record_unheard()
+        assert (await there.task(task_id)).state is State.EXECUTING, "nobody else touches what is held"
+        stage.go.set()
+        await here.reach(task_id, State.WAITING)
+        await asyncio.gather(here.cancellation.record_unheard(), there.cancellation.record_unheard())
+        await check_cancelled(there, task_id)
+        assert await there.leases.unheard_cancels(10) == []
+        await here.check_at_rest()
+
+
 async def until_in_line(node: Node, task_id: str, count: int) -> None:
     """So many wait for their turn to take a step with the task."""
     turn = node.dispatcher.holdings[task_id].turn

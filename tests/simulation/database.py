@@ -198,6 +198,12 @@ class ModelDatabase:
         rows.sort(key=lambda row: str(row["task_id"]))
         return [(task_of(row), row["acknowledgement_wanted"]) for row in rows[:limit]]
 
+    def unheard_cancels(self, limit: int) -> list[tuple[Task, str]]:
+        """The same for cancels."""
+        rows = [row for row in self.rows.values() if row["lease_owner"] is None and _is_to_be_cancelled(row)]
+        rows.sort(key=lambda row: str(row["task_id"]))
+        return [(task_of(row), row["cancel_requested_by"]) for row in rows[:limit]]
+
     # -- reading ------------------------------------------------------------------------------------
 
     def get(self, task_id: str) -> Task | None:
@@ -249,3 +255,8 @@ def _line(row: Row) -> Line:
 
 def _unheard(row: Row) -> bool:
     return row["acknowledgement_wanted"] is not None and row["acknowledgement_wanted"] > row["acknowledged_sequence"]
+
+
+def _is_to_be_cancelled(row: Row) -> bool:
+    word: str | None = row["cancel_requested_by"]
+    return word is not None and row["cancel_requested_at"] is None and row["finished_at"] is None

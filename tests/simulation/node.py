@@ -181,6 +181,7 @@ class Node:
             Periodic("deadlines at risk", LEASE_S / 2, self.deadlines.look),
             Periodic("allocation time-outs", LEASE_S / 2, self.timeouts.check),
             Periodic("unheard acknowledgements", LEASE_S, self.acknowledgements.record_unheard),
+            Periodic("unheard cancels", LEASE_S, self.cancellation.record_unheard),
             Periodic("node report", LEASE_S, self._share),
         ]
 
@@ -197,6 +198,7 @@ class Node:
     def hear(self, task_ids: frozenset[str] | None) -> None:
         """News from another node."""
         self.watch.changed(task_ids)
+        self.heartbeat.hear(task_ids or ())
         self.dispatcher.look()
 
     def _open_line(self) -> Line:

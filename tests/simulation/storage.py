@@ -98,6 +98,9 @@ class SimulatedLeases(Leases):
     async def unheard_acknowledgements(self, limit: int) -> list[tuple[Task, int]]:
         return await self._upkeep_line.ask(lambda: self._model.unheard_acknowledgements(limit))
 
+    async def unheard_cancels(self, limit: int) -> list[tuple[Task, str]]:
+        return await self._upkeep_line.ask(lambda: self._model.unheard_cancels(limit))
+
 
 class SimulatedReader(StatusReader):
     """Reads single tasks, in batches."""

@@ -187,7 +187,9 @@ class Comparison:
 
     async def _unheard(self) -> None:
         async def unheard(side: Side) -> object:
-            return [(task.task_id, word) for task, word in await side.leases["node-a"].unheard_acknowledgements(10)]
+            leases = side.leases["node-a"]
+            found = [*await leases.unheard_acknowledgements(10), *await leases.unheard_cancels(10)]
+            return [(task.task_id, word) for task, word in found]
 
         await self._both(unheard)
 

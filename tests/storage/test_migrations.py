@@ -16,8 +16,8 @@ from app.protocol.ids import uuid7
 from app.protocol.states import State
 from app.storage import migrations, retention
 from app.storage.database import Database, driver_dsn
-from app.storage.delivery_tables import metadata
 from app.storage.migrations import SchemaMismatch
+from app.storage.schema import metadata
 from app.storage.tables import is_partition
 from tests.storage.stored import Store, accepted_task, open_store
 
