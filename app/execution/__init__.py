@@ -1,5 +1,5 @@
 """The execution_handler: from a claimed task to its outcome.
 
-dispatcher, runner, leases, rescuer, and the backends in which handlers run. May import resources, storage,
-security, telemetry, task_types and protocol; submission and delivery are strangers to it.
+handover, claimer, dispatcher, runner, upkeep of leases, and the backends in which handlers run. May import resources,
+storage, security, telemetry, task_types and protocol; submission and delivery are strangers to it.
 """
