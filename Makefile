@@ -95,6 +95,9 @@ $(READY): requirements-dev.lock pyproject.toml
 		echo "Making the environment in .venv with $$found (once, a minute or two)"; \
 		"$$found" -m venv --clear .venv; \
 	fi; \
-	.venv/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements-dev.lock; \
+	.venv/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements-dev.lock || { \
+		echo "The packages of requirements-dev.lock could not be had: pip has to reach its index this once. Repeat it then." >&2; \
+		exit 1; \
+	}; \
 	.venv/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
