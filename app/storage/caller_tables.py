@@ -23,7 +23,8 @@ quotas = Table(
     Column("set_by", Text, nullable=False),
 )
 
-# What each submitter uses, written by the journal with what it counts; and since when it is counted, one row or none.
+# What each submitter uses, written by the journal with what it counts. And whether it does: one row or none, and since
+# when all is counted (infinity: what there was before is still being added).
 quota_usage = Table(
     "quota_usage",
     metadata,

@@ -1,8 +1,9 @@
 """What submitters use: counting it from the first quota on, reading it, and counting it anew from the tasks.
 
-The journal counts with each change. A count from the tasks is made while nobody can write any: the table is locked, for
-a second or so for each million of tasks. That happens once in a database's life (when the first quota is set), and
-where an operator or a removal of old tasks asks for it.
+The journal counts with each change, in the transaction of the change: whoever looks at tasks and use in one snapshot
+sees both or neither. What the tasks of a snapshot come to, less what is written down in it, is therefore missing at any
+later time too, and is added while others go on writing. Reading all tasks, a second or so for each million, keeps
+nobody waiting. Only when counting begins are the tasks locked, for as long as those who do not count yet need to end.
 """
 
 import json
@@ -23,11 +24,15 @@ RECOUNT_TIMEOUT_S = 600.0
 REMEMBERED_S = 10.0
 REMEMBERED = 1000
 
+# Two who add what is missing would add it twice. Nobody else is kept waiting: the journal only reads that table.
+_ONE_AT_A_TIME = text("LOCK TABLE quota_counting IN SHARE ROW EXCLUSIVE MODE")
 # Not only other writers are kept out, also those whose statement has begun: they are waited for.
-_LOCK = text("LOCK TABLE tasks IN SHARE ROW EXCLUSIVE MODE")
+_NOBODY_WRITES = text("LOCK TABLE tasks IN SHARE ROW EXCLUSIVE MODE")
 _SOON = text("SET LOCAL lock_timeout = '4s'")
-_IS_COUNTED = text("SELECT EXISTS (SELECT FROM quota_counting)")
-_BEGIN = text("INSERT INTO quota_counting SELECT clock_timestamp() WHERE NOT EXISTS (SELECT FROM quota_counting)")
+_HAS_BEGUN = text("SELECT EXISTS (SELECT FROM quota_counting)")
+_IS_COUNTED = text("SELECT EXISTS (SELECT FROM quota_counting WHERE since < 'infinity')")
+_BEGIN = text("INSERT INTO quota_counting VALUES ('infinity')")
+_ALL_COUNTED = text("UPDATE quota_counting SET since = clock_timestamp() WHERE since = 'infinity'")
 
 _COUNTS = """
 SELECT s.submitter, s.queued, s.running, s.stored_bytes, coalesce(h.held, '{{}}') AS held
@@ -36,31 +41,42 @@ FROM (
         count(*) FILTER (WHERE state = 'Executing') AS running,
         coalesce(sum(octet_length(submission::text) + coalesce(octet_length(result::text), 0)), 0)::bigint
             AS stored_bytes
-    FROM tasks {where} GROUP BY submitter
+    FROM tasks WHERE {which} GROUP BY submitter
 ) AS s
 LEFT JOIN (
     SELECT submitter, jsonb_object_agg(unit, amount) AS held
     FROM (
         SELECT t.submitter, a.key AS unit, sum(a.value::bigint)::bigint AS amount
-        FROM tasks AS t CROSS JOIN json_each_text(t.allocated) AS a {where} GROUP BY t.submitter, a.key
+        FROM tasks AS t CROSS JOIN json_each_text(t.allocated) AS a
+        WHERE {which} AND t.allocated::text <> '{{}}' GROUP BY t.submitter, a.key
     ) AS each GROUP BY submitter
 ) AS h ON h.submitter = s.submitter"""
-_ALL = _COUNTS.format(where="")
-_ONE = _COUNTS.format(where="WHERE submitter = :submitter")
+_ALL = _COUNTS.format(which="true")
+_ONE = _COUNTS.format(which="submitter = :submitter")
 
-_WRONG = text(f"""
-WITH counts AS ({_ALL})
-SELECT coalesce(c.submitter, u.submitter) AS submitter
-FROM counts AS c FULL JOIN quota_usage AS u ON u.submitter = c.submitter
-WHERE (coalesce(c.queued, 0), coalesce(c.running, 0), coalesce(c.stored_bytes, 0), coalesce(c.held, '{{}}'))
-    IS DISTINCT FROM
-    (coalesce(u.queued, 0), coalesce(u.running, 0), coalesce(u.stored_bytes, 0), coalesce(u.held, '{{}}'))
-ORDER BY 1""")
-_CLEAR = text("UPDATE quota_usage SET queued = 0, running = 0, stored_bytes = 0, held = '{}'")
-_STORE = text(f"""
-INSERT INTO quota_usage (submitter, queued, running, stored_bytes, held) {_ALL}
-ON CONFLICT (submitter) DO UPDATE SET queued = excluded.queued, running = excluded.running,
-    stored_bytes = excluded.stored_bytes, held = excluded.held""")
+_MISSING = f"""
+missing AS (
+    SELECT submitter, coalesce(c.queued, 0) - coalesce(u.queued, 0) AS queued,
+        coalesce(c.running, 0) - coalesce(u.running, 0) AS running,
+        coalesce(c.stored_bytes, 0) - coalesce(u.stored_bytes, 0) AS stored_bytes,
+        CASE WHEN c.held = u.held THEN '{{}}' ELSE add_amounts(coalesce(c.held, '{{}}'), (
+            SELECT coalesce(jsonb_object_agg(key, -value::bigint), '{{}}') FROM jsonb_each_text(u.held)
+        )) END AS held
+    FROM ({_ALL}) AS c FULL JOIN quota_usage AS u USING (submitter)
+), wrong AS (
+    SELECT * FROM missing WHERE (queued, running, stored_bytes, held) <> (0, 0, 0, '{{}}')
+)"""
+_FIND = text(f"WITH {_MISSING} SELECT submitter FROM wrong ORDER BY submitter")
+# One statement, and so one snapshot of tasks and use. In the journal's order, so that neither locks the other out.
+_ADD = text(f"""
+WITH {_MISSING}, added AS (
+    INSERT INTO quota_usage AS u (submitter, queued, running, stored_bytes, held)
+    SELECT submitter, queued, running, stored_bytes, held FROM wrong ORDER BY submitter COLLATE "C"
+    ON CONFLICT (submitter) DO UPDATE SET queued = u.queued + excluded.queued, running = u.running + excluded.running,
+        stored_bytes = u.stored_bytes + excluded.stored_bytes, held = add_amounts(u.held, excluded.held)
+    RETURNING submitter
+)
+SELECT submitter FROM added ORDER BY submitter""")
 _READ = text("SELECT queued, running, stored_bytes, held FROM quota_usage WHERE submitter = :submitter")
 _READ_FROM_TASKS = text(_ONE)
 _CONSUMED = text("""
@@ -97,39 +113,41 @@ class Usage:
         self._consumed: dict[str, tuple[float, Consumption]] = {}
 
     async def counted(self) -> bool:
-        """Whether the journal counts."""
+        """Whether the journal counts, and what there was before it did is counted too."""
         async with self._database.connect() as connection:
             return bool((await connection.execute(_IS_COUNTED)).scalar_one())
 
     async def begin(self) -> None:
-        """Lets the journal count from now on, everywhere; does nothing where it does so already."""
+        """Lets the journal count from now on, everywhere, and adds what is there; does nothing where that was done."""
         if await self.counted():
             return
-        async with self._nobody_writes() as connection:
-            # Another node may have been faster.
-            if (await connection.execute(_BEGIN)).rowcount:
-                await _store(connection)
+        async with self._patient() as database:
+            async with _alone(database) as connection:
+                if not (await connection.execute(_HAS_BEGUN)).scalar_one():
+                    # Whoever waits for this lock keeps others waiting behind it.
+                    await connection.execute(_SOON)
+                    await connection.execute(_NOBODY_WRITES)
+                    await connection.execute(_BEGIN)
+            async with _alone(database) as connection:
+                # Another node may have been faster.
+                if not (await connection.execute(_IS_COUNTED)).scalar_one():
+                    await _add_what_is_missing(connection)
 
     async def recount(self, *, repair: bool = True) -> list[str]:
         """The submitters whose use was counted wrong, corrected unless only asked; none where nothing is counted."""
-        if not await self.counted():
-            return []
-        async with self._nobody_writes() as connection:
-            wrong = list((await connection.execute(_WRONG)).scalars())
-            if wrong and repair:
-                await _store(connection)
-            return wrong
+        async with self._patient() as database, _alone(database) as connection:
+            if not (await connection.execute(_HAS_BEGUN)).scalar_one():
+                return []
+            if repair:
+                return await _add_what_is_missing(connection)
+            return list((await connection.execute(_FIND)).scalars())
 
     @asynccontextmanager
-    async def _nobody_writes(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction beside which nothing is written to any task."""
+    async def _patient(self) -> AsyncIterator[Database]:
+        """The same database, and time enough to read all that is in it."""
         patient = Database(self._database.url, pool_size=1, statement_timeout_s=RECOUNT_TIMEOUT_S)
         try:
-            async with patient.connect() as connection:
-                # Whoever waits for the lock keeps others waiting behind it.
-                await connection.execute(_SOON)
-                await connection.execute(_LOCK)
-                yield connection
+            yield patient
         except DBAPIError as error:
             if stood_in_the_way(error):
                 raise StorageUnavailable("the tasks stay locked by somebody else") from error
@@ -161,6 +179,16 @@ class Usage:
         return consumption
 
 
-async def _store(connection: AsyncConnection) -> None:
-    await connection.execute(_CLEAR)
-    await connection.execute(_STORE)
+@asynccontextmanager
+async def _alone(database: Database) -> AsyncIterator[AsyncConnection]:
+    """A transaction beside which nobody else counts from the tasks."""
+    async with database.connect() as connection:
+        await connection.execute(_ONE_AT_A_TIME)
+        yield connection
+
+
+async def _add_what_is_missing(connection: AsyncConnection) -> list[str]:
+    """Answers for whom something was."""
+    found = list((await connection.execute(_ADD)).scalars())
+    await connection.execute(_ALL_COUNTED)
+    return found

@@ -35,6 +35,12 @@ async def outcomes(store: Store, tasks: list[Task]) -> list[BaseException | None
     return list(await asyncio.gather(*(store.journal.commit(task.change()) for task in tasks), return_exceptions=True))
 
 
+async def submit_until(done: asyncio.Event, store: Store) -> None:
+    """Stores tasks of seven submitters, twenty at a time."""
+    while not done.is_set():
+        await store.put(*(accepted_task(submitter=f"subject-{number % 7}") for number in range(20)))
+
+
 def refusals(found: list[BaseException | None]) -> list[str]:
     return [outcome.policy for outcome in found if isinstance(outcome, QuotaExceeded)]
 
@@ -69,18 +75,58 @@ async def test_writers_that_are_under_way_when_counting_begins_are_counted_too(s
     usage = Usage(store.database)
     done = asyncio.Event()
 
-    async def write(journal: Store) -> None:
-        while not done.is_set():
-            await journal.put(*(accepted_task(submitter=f"subject-{number % 7}") for number in range(20)))
-
     async with open_store(store.url, node_id="node-b") as other:
-        writers = [asyncio.create_task(write(each)) for each in (store, other)]
+        writers = [asyncio.create_task(submit_until(done, each)) for each in (store, other)]
         await written(store, 200)
-        await usage.begin()
+        await asyncio.gather(usage.begin(), Usage(other.database).begin())
         await written(store, 200)
         done.set()
         await asyncio.gather(*writers)
     assert await usage.recount(repair=False) == []
+
+
+async def test_a_node_that_was_lost_while_it_counted_is_made_up_for(store: Store) -> None:
+    await store.put(accepted_task())
+    await store.sql.execute("INSERT INTO quota_counting VALUES ('infinity')")
+    await store.put(accepted_task())
+    usage = Usage(store.database)
+    assert not await usage.counted()
+    assert (await usage.of("alice")).queued == 2
+    await usage.begin()
+    assert await usage.counted()
+    assert (await usage.of("alice")).queued == 2
+    assert await usage.recount(repair=False) == []
+
+
+async def test_a_count_from_the_tasks_keeps_nobody_waiting(store: Store, quotas: Quotas) -> None:
+    await store.put(accepted_task())
+    await store.sql.execute("UPDATE quota_usage SET queued = 7")
+    waiting = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+
+    async def waits_for_the_row() -> bool:
+        return bool(await store.sql.fetchval(f"SELECT EXISTS ({waiting})"))
+
+    async with store.sql.transaction():
+        await store.sql.execute("SELECT FROM quota_usage FOR UPDATE")
+        counting = asyncio.create_task(quotas.usage.recount())
+        await eventually(waits_for_the_row, "the count is under way")
+        async with asyncio.timeout(4):
+            await store.put(accepted_task(submitter="bob"))
+    assert await counting == ["alice"]
+    assert await quotas.usage.recount(repair=False) == []
+
+
+async def test_what_is_counted_wrong_is_corrected_while_others_write_and_correct(store: Store, quotas: Quotas) -> None:
+    done = asyncio.Event()
+    async with open_store(store.url, node_id="node-b") as other:
+        writers = [asyncio.create_task(submit_until(done, each)) for each in (store, other)]
+        await written(store, 100)
+        for _ in range(4):
+            await store.sql.execute("""UPDATE quota_usage SET queued = queued + 3, held = '{"cpu": 5}'""")
+            await asyncio.gather(quotas.usage.recount(), Usage(other.database).recount())
+        done.set()
+        await asyncio.gather(*writers)
+    assert await quotas.usage.recount(repair=False) == []
 
 
 async def test_fifty_at_once_at_the_last_place_over_two_replicas_let_one_in(store: Store, quotas: Quotas) -> None:
