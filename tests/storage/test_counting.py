@@ -101,7 +101,7 @@ async def test_a_node_that_was_lost_while_it_counted_is_made_up_for(store: Store
 async def test_a_count_from_the_tasks_keeps_nobody_waiting(store: Store, quotas: Quotas) -> None:
     await store.put(accepted_task())
     await store.sql.execute("UPDATE quota_usage SET queued = 7")
-    waiting = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    waiting = "SELECT FROM pg_locks WHERE NOT granted AND transactionid = pg_current_xact_id()::xid"
 
     async def waits_for_the_row() -> bool:
         return bool(await store.sql.fetchval(f"SELECT EXISTS ({waiting})"))
