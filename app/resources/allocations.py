@@ -5,12 +5,11 @@ from dataclasses import dataclass
 
 from app.protocol.resources import Amounts
 from app.resources.estimate import Batch, Estimate, estimate, remaining
-from app.resources.idleness import Idleness
 from app.resources.lanes import Lane, Shape
+from app.resources.learnt import Learnt
 from app.resources.policy import Holding, dominant_share, earliest_fit, expected_end
 from app.resources.pool import NotAllocated, Pool
 from app.resources.request import Grant, Request
-from app.resources.run_times import RunTimes
 
 
 @dataclass(slots=True, eq=False)
@@ -28,12 +27,11 @@ class Running:
 
 
 class Allocations:
-    """The pool of one node, the tasks that hold parts of it, and what is known of their run times."""
+    """The pool of one node, the tasks that hold parts of it, and what was learnt from them."""
 
     def __init__(self, capacity: Amounts) -> None:
         self.pool = Pool(capacity)
-        self.times = RunTimes()
-        self.idleness = Idleness()
+        self.learnt = Learnt()
         self.held = 0.0
         """The shares of all that run, together: more than 1 where they need unlike units."""
         self._running: dict[str, Running] = {}
@@ -58,7 +56,7 @@ class Allocations:
 
     def cost_of(self, request: Request) -> float:
         """What the request is expected to take: its dominant share times the usual run time of its kind, in seconds."""
-        return self.share_of(request.amounts) * self.times.expected(request.kind)
+        return self.share_of(request.amounts) * self.learnt.times.expected(request.kind)
 
     def grant(self, request: Request, now: float, lane: Lane | None, cost: float) -> Grant:
         """Gives the request all it asks for. Raises NotEnough or AlreadyAllocated."""
@@ -77,7 +75,7 @@ class Allocations:
         self.held = self.held - running.share if self._running else 0.0
         held_s = now - running.granted_at
         if ran_to_end:
-            self.times.observe(running.request.kind, held_s)
+            self.learnt.times.observe(running.request.kind, held_s)
         if running.lane is not None:
             # A lane pays in advance what its kind usually takes, and the rest when a task took longer.
             running.lane.charge(max(running.share * held_s - running.cost, 0.0))
@@ -88,7 +86,7 @@ class Allocations:
 
     def ends_surely_at(self, request: Request, now: float) -> float:
         """When the request, granted now, will have ended, as far as its kind has ever been seen to run."""
-        return now + self.times.cautious(request.kind, request.timeout_s)
+        return now + self.learnt.times.cautious(request.kind, request.timeout_s)
 
     def holders_of(self, units: Amounts, now: float) -> list[Running]:
         """The tasks that hold any of the units, those expected to end first coming first."""
@@ -104,11 +102,12 @@ class Allocations:
 
         None before any task has been seen to end.
         """
-        times, usual = self.times, self.times.of_all()
+        times, idleness = self.learnt.times, self.learnt.idleness
+        usual = times.of_all()
         if usual is None:
             return None
         batches = [
-            Batch(count, share := self.share_of(dict(vector)), times.runs(kind) or usual, self.idleness.before(share))
+            Batch(count, share := self.share_of(dict(vector)), times.runs(kind) or usual, idleness.before(share))
             for (kind, vector), count in ahead.items()
         ]
         left = [
@@ -121,15 +120,16 @@ class Allocations:
             for ends in ([now + each[column] for each in left] for column in range(3))  # least, middle, most
         ]
         running = [(each.share, its_left) for each, its_left in zip(holders, left, strict=True)]
-        return estimate(now, Estimate(*fits), running, batches, self.share_of(request.amounts))
+        share = self.share_of(request.amounts)
+        return estimate(now, Estimate(*fits), running, batches, share, self.learnt.pace.of(share))
 
     def expected_end(self, task_id: str, now: float) -> float | None:
         """When the task should give back what it holds; None where it holds nothing, or its kind is unknown."""
         running = self._running.get(task_id)
-        if running is None or not self.times.known(running.request.kind):
+        if running is None or not self.learnt.times.known(running.request.kind):
             return None
         return self._ends_at(running, now)
 
     def _ends_at(self, running: Running, now: float) -> float:
         request = running.request
-        return expected_end(running.granted_at, self.times.expected(request.kind), request.timeout_s, now)
+        return expected_end(running.granted_at, self.learnt.times.expected(request.kind), request.timeout_s, now)

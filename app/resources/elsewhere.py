@@ -12,10 +12,9 @@ from app.protocol.resources import Amounts, Resources, shortfall, to_wire
 from app.protocol.task import Task
 from app.resources.estimate import Batch, Estimate, estimate, remaining
 from app.resources.explanation import shown_start
-from app.resources.idleness import Idleness
+from app.resources.learnt import Learnt
 from app.resources.manager import ResourceManager
 from app.resources.policy import dominant_share
-from app.resources.run_times import RunTimes
 from app.storage.ahead import AheadReader, Before
 from app.storage.controls import Mode
 from app.storage.nodes import Node, Nodes
@@ -48,7 +47,7 @@ class Elsewhere:
             return None
         held = await self._ahead.of_held(task, [node.node_id for node in holder or nodes])
         stored = Before({}, complete=True) if holder else await self._ahead.of_stored(task)
-        told = standing(task, holder or nodes, stored, held, self._manager.run_times, self._manager.idleness, now)
+        told = standing(task, holder or nodes, stored, held, self._learnt_of(holder or nodes), now)
         if len(self._told) >= MOST_REMEMBERED:
             self._told.clear()
         self._told[task.task_id] = now, told
@@ -58,15 +57,13 @@ class Elsewhere:
         """This node's own account is fresher than what it last reported."""
         return node if node.node_id != self._node_id else replace(node, resources=self._manager.snapshot())
 
+    def _learnt_of(self, nodes: Sequence[Node]) -> Learnt:
+        alone = [node.node_id for node in nodes] == [self._node_id]
+        return self._manager.learnt if alone else self._manager.learnt.of_others()
+
 
 def standing(
-    task: Task,
-    nodes: Sequence[Node],
-    before: Before,
-    held: Before,
-    times: RunTimes,
-    idleness: Idleness,
-    now: float,
+    task: Task, nodes: Sequence[Node], before: Before, held: Before, learnt: Learnt, now: float
 ) -> dict[str, Any]:
     """Where the task stands behind what is ahead in the database (`before`) and at hand on the nodes (`held`)."""
     wanted = task.requested
@@ -75,7 +72,7 @@ def standing(
     if beyond:
         return {"reason": "capacity", "missing": to_wire(beyond)}
     position, complete = before.number + held.number + 1, before.complete and held.complete
-    start = _start(wanted, nodes, [before, held], times, idleness, now) if complete else None
+    start = _start(wanted, nodes, [before, held], learnt, now) if complete else None
     return {
         "reason": "insufficient" if missing else "queued",
         "missing": to_wire(missing),
@@ -85,27 +82,27 @@ def standing(
 
 
 def _start(
-    wanted: Amounts, nodes: Sequence[Node], ahead: Sequence[Before], times: RunTimes, idleness: Idleness, now: float
+    wanted: Amounts, nodes: Sequence[Node], ahead: Sequence[Before], learnt: Learnt, now: float
 ) -> Estimate | None:
-    """All nodes together are taken for one. What one node leaves idle says nothing of several."""
-    usual = times.of_all()
+    """All nodes together are taken for one."""
+    usual = learnt.times.of_all()
     if usual is None:
         return None
     capacity = _sum([_vector(node, "capacity") for node in nodes])
-    one = len(nodes) == 1
     batches = [
         Batch(
             number,
             share := dominant_share(amounts_of(shape), capacity),
-            times.runs(kind) or usual,
-            idleness.before(share) if one else None,
+            learnt.times.runs(kind) or usual,
+            learnt.idleness.before(share),
         )
         for before in ahead
         for (kind, shape), number in before.sorts.items()
     ]
     allocated = dominant_share(_sum([_vector(node, "allocated") for node in nodes]), capacity)
     running = [(allocated, remaining(usual, usual.mean_s / 2, float("inf")))]
-    return estimate(now, Estimate(now, now, now), running, batches, dominant_share(wanted, capacity))
+    share = dominant_share(wanted, capacity)
+    return estimate(now, Estimate(now, now, now), running, batches, share, learnt.pace.of(share))
 
 
 def _vector(node: Node, name: str) -> Amounts:

@@ -5,13 +5,19 @@ request starts when all of it is done but what others have yet to do beside it. 
 E[X^2] / 2 E[X] before it, where X are the run times of its kind (D. R. Cox, "Renewal Theory", 1962). Work is the sum of
 many run times, and so its variance the sum of theirs; to it comes that a mean is known only as well as its kind has
 been seen. Times are seconds since the epoch; a share is a part of the node, 0..1.
+
+That goes by the order. Where a large request is blocked for long and small ones pass it all the while, the order says
+little: the pace at which requests of the same size were granted lately is then the better guide, and what lies between
+the two is what is not known.
 """
 
 from collections.abc import Iterable, Sequence
 from math import sqrt
 from typing import NamedTuple
 
+from app.resources.pace import Paced
 from app.resources.sample import Sample
+from app.resources.sizes import size_of
 
 WIDTH = 2.0
 """Standard deviations from the expectation to either end of a range.
@@ -27,6 +33,12 @@ GUESS = 2
 
 OTHERWISE = 1 / 3
 """How far what will be left idle is off what has been seen, in parts: the next ones come in another order."""
+
+SWING = 2 / sqrt(3)
+"""A standard deviation of what is anywhere within twice so much to either side."""
+
+EVEN = 1e-9
+"""Kept from a share such as a third, which is a hair off."""
 
 
 class Estimate(NamedTuple):
@@ -72,23 +84,84 @@ def remaining(runs: Sample, elapsed_s: float, timeout_s: float) -> Remaining:
 
 
 def estimate(
-    now: float, fit: Estimate, running: Sequence[tuple[float, Remaining]], ahead: Sequence[Batch], share: float
+    now: float,
+    fit: Estimate,
+    running: Sequence[tuple[float, Remaining]],
+    ahead: Sequence[Batch],
+    share: float,
+    paced: Paced | None = None,
 ) -> Estimate:
     """The start of a request of that share.
 
-    `fit` is when it would start if nothing were ahead of it; `running` are shares of what holds what it needs.
+    `fit` is when it would start if nothing were ahead of it; `running` are shares of what holds what it needs. `paced`
+    is the pace of requests of its size, where it is known.
     """
     work = sum(batch.number * batch.share * batch.runs.mean_s for batch in ahead)
     if not work:
         return fit
+    by_order = _by_order(now, fit, running, ahead, share, work)
+    return by_order if paced is None else _agreed(by_order, _by_pace(fit, ahead, share, paced))
+
+
+def _by_order(
+    now: float,
+    fit: Estimate,
+    running: Sequence[tuple[float, Remaining]],
+    ahead: Sequence[Batch],
+    share: float,
+    work: float,
+) -> Estimate:
+    """The start when all that is ahead has been served."""
     (idle, unsure_s), (beside, spread) = _idle(ahead), _beside(ahead, work, share)
     variance = unsure_s + sum(batch.number * batch.share**2 * batch.runs.variance for batch in ahead) + _unsure(ahead)
     left = sum(held * each.mean_s for held, each in running)
     expected = max(fit.expected, now + left + work + idle - beside)
     variance += sum(held**2 * each.variance for held, each in running) + spread
+    in_file_s, in_file_variance = _in_file(ahead, share)
+    if fit.expected + in_file_s > expected:
+        expected, variance = fit.expected + in_file_s, max(variance, in_file_variance)
     width = WIDTH * sqrt(variance)
     earliest, latest = expected - width - _passed(ahead, share), expected + width
     return Estimate(max(fit.earliest, earliest), expected, max(fit.latest, latest))
+
+
+def _in_file(ahead: Sequence[Batch], share: float) -> tuple[float, float]:
+    """How long the batch that takes longest needs at least, of those that the request cannot run beside; the variance.
+
+    Of one batch no more run side by side than fit, whatever else the node has to do and leaves idle.
+    """
+    longest = (0.0, 0.0)
+    for batch in ahead:
+        if batch.share + share > 1:
+            files = batch.number / int(1 / batch.share + EVEN)
+            variance = batch.number / int(1 / batch.share + EVEN) ** 2 + files**2 / batch.runs.count
+            longest = max(longest, (files * batch.runs.mean_s, variance * batch.runs.variance))
+    return longest
+
+
+def _by_pace(fit: Estimate, ahead: Sequence[Batch], share: float, paced: Paced) -> Estimate:
+    """The start at the pace at which requests of the same size were granted lately.
+
+    Their submitters come in an order that what else they run puts off: one who has been given something dear is behind
+    the others by as many requests of this size as cost the same.
+    """
+    same = [batch for batch in ahead if batch.number and size_of(batch.share) == size_of(share)]
+    number = sum(batch.number for batch in same) + 1
+    dearest = max(batch.share * batch.runs.mean_s for batch in ahead)
+    usual = sum(batch.number * batch.share * batch.runs.mean_s for batch in same) / (number - 1) if same else dearest
+    interval_s, spread = paced.intervals.mean_s, paced.intervals.variance_of_each
+    put_off_s = SWING * min(dearest / usual, number) * interval_s
+    expected = max(fit.expected, paced.last_at + number * interval_s)
+    width = WIDTH * sqrt((number + number**2 / paced.intervals.count) * spread + put_off_s**2)
+    return Estimate(max(fit.earliest, expected - width), expected, max(fit.latest, expected + width))
+
+
+def _agreed(by_order: Estimate, by_pace: Estimate) -> Estimate:
+    """What the two come to: where they contradict each other the pace is believed, and the range is that of both."""
+    if by_order.earliest <= by_pace.expected <= by_order.latest:
+        return by_order._replace(expected=(by_order.expected + by_pace.expected) / 2)
+    earliest, latest = min(by_order.earliest, by_pace.earliest), max(by_order.latest, by_pace.latest)
+    return Estimate(earliest, by_pace.expected, latest)
 
 
 def _passed(ahead: Sequence[Batch], share: float) -> float:
@@ -125,7 +198,7 @@ def _guess(ahead: Sequence[Batch]) -> float:
     usual = sum(batch.number * batch.share for batch in ahead) / count
     run_s = sum(batch.number * batch.runs.mean_s for batch in ahead) / count
     if len({batch.share for batch in ahead}) == 1:
-        return count * run_s * (1 / int(1 / usual + 1e-9) - usual)
+        return count * run_s * (1 / int(1 / usual + EVEN) - usual)
     return run_s * sum(batch.number * batch.share * max(batch.share - usual, 0.0) / 2 for batch in ahead)
 
 

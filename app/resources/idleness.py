@@ -1,9 +1,7 @@
 """What a node leaves idle in front of requests that do not fit yet, as it was seen."""
 
 from app.resources.sample import Sample
-
-SIZES = 16
-"""Sizes that are told apart: requests of up to one sixteenth of the node, up to two, and so on."""
+from app.resources.sizes import size_of
 
 
 class Idleness:
@@ -31,7 +29,7 @@ class Idleness:
 
     def left(self, share: float, held: float) -> None:
         """From now on a request of that share is first and does not fit, while others hold so much together."""
-        self._first, self._left = _size(share), 1 - held
+        self._first, self._left = size_of(share), 1 - held
 
     def ended(self) -> None:
         """Nothing waits any more."""
@@ -39,15 +37,11 @@ class Idleness:
 
     def granted(self, share: float) -> None:
         """A request of that share that had waited was granted."""
-        size = _size(share)
+        size = size_of(share)
         if size not in self._seen:
             self._seen[size] = Sample()
         self._seen[size].add(self._since.pop(size, 0.0))
 
     def before(self, share: float) -> Sample | None:
         """What was left idle in front of requests of about that share; None where none has waited yet."""
-        return self._seen.get(_size(share))
-
-
-def _size(share: float) -> int:
-    return min(int(share * SIZES), SIZES - 1)
+        return self._seen.get(size_of(share))

@@ -14,13 +14,12 @@ from app.resources.allocations import Allocations
 from app.resources.backfill import Backfill
 from app.resources.census import Census, line_of_request
 from app.resources.explanation import Standing, explain
-from app.resources.idleness import Idleness
 from app.resources.lanes import Entry
+from app.resources.learnt import Learnt
 from app.resources.policy import earliest_fit
 from app.resources.pool import AlreadyAllocated
 from app.resources.queue import FairQueue
 from app.resources.request import Grant, Request
-from app.resources.run_times import RunTimes
 
 
 class ResourceManager:
@@ -64,8 +63,9 @@ class ResourceManager:
         if entry is not None:
             self._queue.remove(entry)
             request = entry.request
+            self.learnt.pace.withdrawn(self._allocations.share_of(request.amounts))
             if not self._entries:
-                self._allocations.idleness.ended()
+                self.learnt.idleness.ended()
         if request is not None:
             self.census.add(line_of_request(request), -1)
         return request is not None
@@ -165,18 +165,13 @@ class ResourceManager:
         return None if entry is None else explain(self._standing(entry, now))
 
     @property
-    def run_times(self) -> RunTimes:
-        """How long tasks that ended here have run."""
-        return self._allocations.times
-
-    @property
-    def idleness(self) -> Idleness:
-        """What was left idle here in front of tasks that did not fit yet."""
-        return self._allocations.idleness
+    def learnt(self) -> Learnt:
+        """What was learnt from what ran here."""
+        return self._allocations.learnt
 
     def expected_runs(self) -> dict[str, float]:
         """How long tasks of each kind that has been seen to end usually run, in seconds."""
-        return self._allocations.times.means()
+        return self.learnt.times.means()
 
     def expected_end(self, task_id: str, now: float) -> float | None:
         """When a task that holds or waits here should be over; None where its kind (or one before it) is unknown."""
@@ -187,9 +182,9 @@ class ResourceManager:
         allocations, standing = self._allocations, self._standing(entry, now)
         in_the_way = allocations.holders_of(standing.missing or entry.request.amounts, now)
         kinds = [entry.request.kind, *(holder.request.kind for holder in in_the_way)]
-        if standing.start is None or not all(allocations.times.known(kind) for kind in kinds):
+        if standing.start is None or not all(self.learnt.times.known(kind) for kind in kinds):
             return None
-        return standing.start.expected + allocations.times.expected(entry.request.kind)
+        return standing.start.expected + self.learnt.times.expected(entry.request.kind)
 
     def soonest_end(self, request: Request, now: float) -> float | None:
         """When a request made now would be over at the soonest: once it fits, and behind what is more urgent.
@@ -203,7 +198,7 @@ class ResourceManager:
             return now + run_s
         allocations = self._allocations
         missing = shortfall(request.amounts, allocations.pool.free)
-        if not all(allocations.times.known(holder.request.kind) for holder in allocations.holders_of(missing, now)):
+        if not all(self.learnt.times.known(holder.request.kind) for holder in allocations.holders_of(missing, now)):
             return None
         fit = earliest_fit(request.amounts, allocations.pool.free, allocations.holdings(now), now)
         return fit.at + self._queue.cost_before(request.priority) + run_s
@@ -217,11 +212,12 @@ class ResourceManager:
                 self._beyond[task_id] = request
             else:
                 self._entries[task_id] = self._queue.add(request, self._allocations.cost_of(request), now)
+                self.learnt.pace.waits(self._allocations.share_of(request.amounts))
         self._incoming.clear()
 
     def _serve(self, now: float) -> list[Grant]:
         """Grants from the head of the queue while it fits; then what may pass the head that does not."""
-        grants, idleness = [], self._allocations.idleness
+        grants, idleness = [], self.learnt.idleness
         idleness.passed(now)
         while (head := self._queue.first(now)) is not None:
             in_order = self._allocations.pool.fits(head.request.amounts)
@@ -234,7 +230,9 @@ class ResourceManager:
             self._queue.take(entry, now, cost, in_order=in_order)
             if in_order:
                 self._backfill.granted_in_order()
-            idleness.granted(self._allocations.share_of(entry.request.amounts))
+            share = self._allocations.share_of(entry.request.amounts)
+            idleness.granted(share)
+            self.learnt.pace.granted(share, now)
             del self._entries[entry.request.task_id]
             self.census.add(line_of_request(entry.request), -1)
         if head is None:

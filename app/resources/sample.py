@@ -2,9 +2,12 @@
 
 from bisect import bisect, bisect_left, insort
 from collections import deque
+from statistics import variance
 
 REMEMBERED = 64
 """How many are kept."""
+
+IN_A_ROW = 8
 
 
 class Sample:
@@ -36,6 +39,16 @@ class Sample:
         """How far they spread, in seconds squared. A single one is taken to be off by half of itself."""
         mean = self.mean_s
         return (sum((seconds - mean) ** 2 for seconds in self._sorted) + mean * mean / 4) / len(self._sorted)
+
+    @property
+    def variance_of_each(self) -> float:
+        """How much each adds to the variance of a sum of many in a row, in seconds squared.
+
+        By the sums of eight in a row: what comes in bursts differs from one to the next and is even in sum.
+        """
+        row = list(self._newest)
+        sums = [sum(row[first : first + IN_A_ROW]) for first in range(0, len(row) - IN_A_ROW + 1, IN_A_ROW)]
+        return variance(sums) / IN_A_ROW if len(sums) > 1 else self.variance
 
     def after(self, elapsed_s: float) -> list[float]:
         """Those that were longer than so much, in order of length: what one that has run so long may come to."""

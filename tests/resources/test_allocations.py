@@ -44,8 +44,8 @@ def test_a_lane_pays_the_rest_for_a_task_that_took_longer_and_gets_nothing_back(
 
 def test_what_is_held_and_until_when() -> None:
     allocations = Allocations({"cpu": 4000, "gpu": 1000})
-    allocations.times.observe("usual", 10.0)
-    allocations.times.observe("brief", 2.0)
+    allocations.learnt.times.observe("usual", 10.0)
+    allocations.learnt.times.observe("brief", 2.0)
     allocations.grant(request("a", 1000), 0.0, None, 0.0)
     allocations.grant(request("b", 2000, "brief"), 1.0, None, 0.0)
     assert allocations.holdings(2.0) == [Holding(10.0, {"cpu": 1000}), Holding(3.0, {"cpu": 2000})]

@@ -18,7 +18,7 @@ class Node:
         self.backfill = Backfill(self.allocations, self.queue)
         for kind, seconds in (("short", 5.0), ("long", 100.0)):
             for _ in range(50):
-                self.allocations.times.observe(kind, seconds)
+                self.allocations.learnt.times.observe(kind, seconds)
 
     def running(self, task_id: str, cpu: int, kind: str, since: float = 0.0) -> None:
         self.allocations.grant(Request(task_id, "x", 1, {"cpu": cpu}, 0.0, None, kind), since, None, 0.0)

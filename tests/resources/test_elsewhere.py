@@ -7,7 +7,7 @@ import pytest
 
 from app.protocol.times import parse_time
 from app.resources.elsewhere import standing
-from app.resources.idleness import Idleness
+from app.resources.learnt import Learnt
 from app.resources.run_times import RunTimes
 from app.storage.ahead import Before
 from app.storage.controls import Mode
@@ -25,9 +25,7 @@ def node(name: str, capacity: dict[str, Any], free: dict[str, Any]) -> Node:
 
 
 def told(cpu: int, nodes: list[Node], before: Before = NONE, times: RunTimes | None = None) -> dict[str, Any]:
-    return standing(
-        accepted_task(requested={"cpu": cpu}), nodes, before, NONE, times or RunTimes(), Idleness(), 1_000.0
-    )
+    return standing(accepted_task(requested={"cpu": cpu}), nodes, before, NONE, Learnt(times), 1_000.0)
 
 
 def test_missing_is_what_the_node_that_comes_nearest_lacks() -> None:

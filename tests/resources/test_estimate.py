@@ -10,6 +10,7 @@ import pytest
 from app.protocol.times import parse_time
 from app.resources.estimate import Batch, Estimate, estimate, remaining
 from app.resources.manager import ResourceManager
+from app.resources.pace import Paced
 from app.resources.sample import Sample
 from tests.resources.simulation import Job, Simulation
 
@@ -82,6 +83,37 @@ def test_a_small_request_may_start_sooner_than_its_turn_comes_where_larger_ones_
     assert sooner(0.25) == pytest.approx(sooner(0.5) + 20 * 0.2, rel=0.3)
 
 
+def test_large_ones_that_do_not_fit_beside_each_other_start_one_after_another_whatever_was_left_idle() -> None:
+    ahead = [Batch(10, 0.75, runs_of(*[10.0] * 60), runs_of(*[-2.5] * 60))]
+    found = estimate(0.0, Estimate(4.0, 5.0, 6.0), [], ahead, 0.75)
+    assert found.expected == pytest.approx(5.0 + 10 * 10.0)
+
+
+def paced_ahead() -> list[Batch]:
+    return [Batch(20, 0.75, runs_of(*[10.0] * 60)), Batch(20, 0.25, runs_of(*[2.0] * 60))]
+
+
+def paced_estimate(interval_s: float) -> Estimate:
+    paced = Paced(runs_of(*[interval_s] * 60), 0.0)
+    return estimate(0.0, Estimate(0.0, 0.0, 0.0), [], paced_ahead(), 0.25, paced)
+
+
+def test_the_pace_of_its_size_is_believed_where_it_contradicts_the_order_and_the_range_is_that_of_both() -> None:
+    by_order = estimate(0.0, Estimate(0.0, 0.0, 0.0), [], paced_ahead(), 0.25)
+    contradicted = paced_estimate(2.0)
+    assert contradicted.expected == pytest.approx(21 * 2.0)
+    assert contradicted.earliest < 21 * 2.0
+    assert contradicted.latest == by_order.latest
+
+
+def test_a_pace_that_agrees_with_the_order_leaves_the_range_as_it_is() -> None:
+    by_order = estimate(0.0, Estimate(0.0, 0.0, 0.0), [], paced_ahead(), 0.25)
+    interval_s = (by_order.expected + 10.0) / 21
+    agreed = paced_estimate(interval_s)
+    assert (agreed.earliest, agreed.latest) == (by_order.earliest, by_order.latest)
+    assert agreed.expected == pytest.approx(by_order.expected + 5.0)
+
+
 def _one_kind(random: Random, _: int) -> dict[str, Any]:
     return {"runs_s": random.uniform(1, 3)}
 
@@ -105,6 +137,18 @@ def _priorities(random: Random, number: int) -> dict[str, Any]:
 
 def _wild(random: Random, _: int) -> dict[str, Any]:
     return {"runs_s": random.expovariate(0.5)}
+
+
+def _long_beside_small(random: Random, number: int) -> dict[str, Any]:
+    if number % 2:
+        return {"runs_s": random.uniform(1, 3), "kind": "fast"}
+    return {"runs_s": random.uniform(8, 24), "cpu": random.choice([500, 3000]), "kind": "slow"}
+
+
+def _long_one_at_a_time(random: Random, number: int) -> dict[str, Any]:
+    if number % 4:
+        return {"runs_s": random.uniform(1, 3), "kind": "fast"}
+    return {"runs_s": random.uniform(8, 24), "cpu": 3000, "kind": "slow"}
 
 
 def foretold(simulation: Simulation, jobs: list[Job]) -> list[tuple[str, float, Estimate]]:
@@ -149,6 +193,8 @@ def measured(make: Callable[[Random, int], dict[str, Any]], seed: int) -> list[t
         (_unlike_units, 0.25, 0.35, 0.70),
         (_priorities, 0.05, 0.10, 0.70),
         (_wild, 0.15, 0.25, 0.75),
+        (_long_beside_small, 0.15, 0.30, 0.75),
+        (_long_one_at_a_time, 0.15, 0.30, 0.75),
     ],
 )
 def test_the_range_holds_the_truth_and_the_expectation_is_not_biased(

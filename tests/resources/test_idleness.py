@@ -28,10 +28,10 @@ def test_what_is_free_while_the_first_does_not_fit_was_left_idle_in_front_of_it(
     assert manager.decide(12.0) == []
     manager.release("b", 16.0)
     assert [grant.task_id for grant in manager.decide(16.0)] == ["whole"]
-    seen = manager.idleness.before(1.0)
+    seen = manager.learnt.idleness.before(1.0)
     assert seen is not None
     assert (seen.count, seen.mean_s) == (1, 2 * 0.5 + 4 * 0.75)
-    assert manager.idleness.before(0.5) is None
+    assert manager.learnt.idleness.before(0.5) is None
 
 
 def test_nothing_was_left_idle_while_nothing_waited() -> None:
@@ -46,7 +46,7 @@ def test_nothing_was_left_idle_while_nothing_waited() -> None:
     assert manager.decide(100.0) == []
     manager.release("b", 103.0)
     assert len(manager.decide(103.0)) == 1
-    seen = manager.idleness.before(1.0)
+    seen = manager.learnt.idleness.before(1.0)
     assert seen is not None
     assert seen.mean_s == 0.0
 
