@@ -161,16 +161,17 @@ def _rate_limited(error: RateLimited) -> Problem:
 
 
 _QUOTAS = {
-    "queued": "tasks that wait for a start: wait until some have started, or cancel them",
-    "stored_bytes": "bytes of messages and results that are kept: wait until old tasks are removed",
+    "queued": ("tasks that wait for a start", "wait until some have started, or cancel them"),
+    "stored_bytes": ("bytes of messages and results that are kept", "wait until old tasks are removed"),
 }
 
 
 def _quota_exceeded(error: QuotaExceeded) -> Problem:
+    what, advice = _QUOTAS.get(error.policy, (error.policy, "wait"))
     return Problem(
         429,
         "quota-exceeded",
-        f"Your quota is {error.limit} {_QUOTAS.get(error.policy, error.policy)}. GET /v1/quota shows what you use.",
+        f"Your quota of {what} is {error.limit}: {advice}. GET /v1/quota shows what you use.",
         headers={"Retry-After": QUOTA_RETRY_AFTER_S},
         members={"violated-policies": [error.policy], "limit": error.limit, "used": error.used},
     )

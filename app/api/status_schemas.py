@@ -84,8 +84,8 @@ class Waiting(BaseModel):
     reason: str = Field(
         description="queued: others come first. insufficient: others hold what is missing. capacity: more than any "
         "node has at the moment. retry: the next attempt is due later. handed_back: its executor is shutting down. "
-        "paused: an operator has paused its kind, or all nodes. quota: its submitter runs, or holds, as much as it "
-        "may.",
+        "paused: an operator has paused its kind, or every node that is large enough. quota: its submitter runs, or "
+        "holds, as much as it may.",
         examples=["insufficient"],
     )
     missing: Vector = Field(default={}, description="What is missing now, by unit.")

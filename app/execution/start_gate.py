@@ -102,7 +102,8 @@ class StartGate:
             missing, limit, used = {}, quota.running, shut.use.running
         else:
             limits = quota.limits()
-            free = {unit: max(0, limit - shut.use.held.get(unit, 0)) for unit, limit in limits.items()}
+            # Less than nothing is free where the quota was lowered below the use.
+            free = {unit: limit - shut.use.held.get(unit, 0) for unit, limit in limits.items()}
             wanted = {unit: amount for unit, amount in task.requested.items() if unit in limits}
             missing, limit, used = to_wire(shortfall(wanted, free)), None, None
         found = {"reason": "quota", "missing": missing, "policy": shut.policy, "limit": limit, "used": used}

@@ -41,10 +41,13 @@ class Elsewhere:
         at, told = self._told.get(task.task_id, (0.0, None))
         if told is not None and abs(now - at) < FRESH_S:
             return told
-        nodes = [self._freshest(node) for node in await self._nodes.all() if node.mode is Mode.SERVING]
+        living = [self._freshest(node) for node in await self._nodes.all()]
+        nodes = [node for node in living if node.mode is Mode.SERVING]
         holder = [node for node in nodes if node.node_id == task.lease_owner]
         if not nodes:
             return None
+        if not _large_enough(task.requested, nodes) and _large_enough(task.requested, living):
+            return {"reason": "paused"}
         held = await self._ahead.of_held(task, [node.node_id for node in holder or nodes])
         stored = Before({}, complete=True) if holder else await self._ahead.of_stored(task)
         told = standing(task, holder or nodes, stored, held, self._learnt_of(holder or nodes), now)
@@ -103,6 +106,10 @@ def _start(
     running = [(allocated, remaining(usual, usual.mean_s / 2, float("inf")))]
     share = dominant_share(wanted, capacity)
     return estimate(now, Estimate(now, now, now), running, batches, share, learnt.pace.of(share))
+
+
+def _large_enough(wanted: Amounts, nodes: Sequence[Node]) -> bool:
+    return any(not shortfall(wanted, _vector(node, "capacity")) for node in nodes)
 
 
 def _vector(node: Node, name: str) -> Amounts:

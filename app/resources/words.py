@@ -20,8 +20,8 @@ _CAUSES = {
     "capacity": "waits for a node that is large enough: {missing} more than any has",
     "retry": "waits for its next attempt, after {attempts}",
     "handed_back": "was handed back by a node that is shutting down, and starts at another",
-    "paused": "waits because an operator has paused its kind of task, or all nodes",
-    "quota": "waits because its submitter has reached a quota: {missing}",
+    "paused": "waits because an operator has paused its kind of task, or every node that is large enough",
+    "quota": "waits because its submitter {quota}",
 }
 _UNITS = (("s", 1, 100), ("min", 60, 100 * 60), ("h", 3600, 48 * 3600))
 """Name, length and longest use, in seconds."""
@@ -66,10 +66,20 @@ _NAMES = {"memory_mb": "MiB of memory"}
 def _waiting(waiting: Json, details: Json, now: datetime) -> str:
     reason = str(waiting.get("reason"))
     missing = amounts(waiting.get("missing") or {}) or "what it asks for"
-    cause = _CAUSES.get(reason, f"waits ({reason})").format(missing=missing, attempts=_attempts(details))
+    told = {"missing": missing, "attempts": _attempts(details), "quota": _quota(waiting, missing)}
+    cause = _CAUSES.get(reason, f"waits ({reason})").format(**told)
     in_queue = reason in ("insufficient", "queued")
     parts = [cause, *(_ahead(waiting) if in_queue else ()), *_expected(waiting, now)]
     return "; ".join(parts)
+
+
+def _quota(waiting: Json, missing: str) -> str:
+    if waiting.get("policy") == "held":
+        return f"may hold no more at a time: {missing} too little"
+    limit, used = waiting.get("limit"), waiting.get("used")
+    if limit is None or used is None:
+        return "has reached a quota"
+    return f"may run {_counted(limit, 'task')} at a time, and runs {used:,}"
 
 
 def _ahead(waiting: Json) -> list[str]:

@@ -34,10 +34,17 @@ def _too_much(unit: str, amounts: Amounts, capacities: Capacities) -> MemberErro
             return MemberError(pointer, f"is not a unit of this service: {offer}")
     else:
         pointer = f"{SPECIFICATION}/resources/{unit}"
+    return MemberError(pointer, f"asks for {asked}, {_there_is(unit, amounts, capacities)}: it could never be granted")
+
+
+def _there_is(unit: str, amounts: Amounts, capacities: Capacities) -> str:
     node_id, capacity = capacities.nearest(amounts)
     has = _number(unit, capacity)
-    there_is = f"this service has {has} in all" if capacities.alone else f"the largest node, {node_id}, has {has}"
-    return MemberError(pointer, f"asks for {asked}, {there_is}: it could never be granted")
+    if capacities.alone:
+        return f"this service has {has} in all"
+    if any(node.amounts.get(unit, 0) > capacity.get(unit, 0) for node in capacities.all):
+        return f"no node has all of the request, and the one that comes nearest, {node_id}, has {has}"
+    return f"the largest node, {node_id}, has {has}"
 
 
 def _number(unit: str, amounts: Amounts) -> float:

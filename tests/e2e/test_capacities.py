@@ -39,6 +39,14 @@ def test_what_fits_one_node_only_runs_there_and_what_fits_none_is_refused(
         (error,) = refused.json()["errors"]
         assert error["pointer"] == "/body/task_specification/resources/cpu"
         assert error["detail"] == f"asks for 7, the largest node, {names[6]}, has 6: it could never be granted"
+        admin.post(f"/v1/admin/nodes/{names[6]}/pause")
+        held_back = submit(alice, 6).json()["body"]["details"]["task_id"]
+        explanation = f"/v1/tasks/{held_back}/explanation"
+
+        def why() -> Any:
+            return (alice.get(explanation).json()["waiting"] or {}).get("reason")
+
+        wait_until(lambda: why() == "paused", "the only node that is large enough is paused", KNOWN_WITHIN_S)
         large.stop()
         wait_until(lambda: submit(alice, 4).status_code == 422, "no node is large enough any more", KNOWN_WITHIN_S)
         assert "this service has 1 in all" in submit(alice, 4).text

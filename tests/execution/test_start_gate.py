@@ -31,6 +31,9 @@ async def test_a_node_that_has_refused_nothing_says_which_quota_holds_a_task_bac
         held = {"reason": "quota", "missing": {"cpu": 0.5}, "policy": "held", "limit": None, "used": None}
         assert await told(other, node, behind["alice"]) == running
         assert await told(other, node, behind["bob"]) == held
+        await node.quotas.put("bob", Quota(held=Resources(cpu=0.25)), by="admin")
+        assert await told(StartGate(node.quotas), node, behind["bob"]) == {**held, "missing": {"cpu": 1.75}}
+        await node.quotas.remove("bob")
         stage.go.set()
         for task_id in behind.values():
             await node.reach(task_id)

@@ -55,7 +55,19 @@ def words(state: State, waiting: dict[str, Any] | None = None, progress: float |
         ),
         ({"reason": "queued", "position_at_least": 10_001}, "waits for its turn; at least 10,000 tasks are ahead"),
         ({"reason": "handed_back"}, "was handed back by a node that is shutting down, and starts at another"),
-        ({"reason": "paused"}, "waits because an operator has paused its kind of task, or all nodes"),
+        (
+            {"reason": "paused"},
+            "waits because an operator has paused its kind of task, or every node that is large enough",
+        ),
+        (
+            {"reason": "quota", "policy": "running", "missing": {}, "limit": 1, "used": 3},
+            "waits because its submitter may run 1 task at a time, and runs 3",
+        ),
+        (
+            {"reason": "quota", "policy": "held", "missing": {"cpu": 0.5}, "limit": None, "used": None},
+            "waits because its submitter may hold no more at a time: 0.5 cpu too little",
+        ),
+        ({"reason": "quota"}, "waits because its submitter has reached a quota"),
         ({"reason": "something new"}, "waits (something new)"),
         ({}, "waits (None)"),
     ],

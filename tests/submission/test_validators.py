@@ -139,7 +139,10 @@ def test_more_than_any_node_will_ever_have() -> None:
     assert error.pointer == f"{SPECIFICATION}/resources/cpu"
     assert error.detail == "asks for 9, the largest node, node-b, has 8: it could never be granted"
     (error,) = check_resources({"cpu": 7000, "memory_mb": 2000}, capacities)
-    assert error.detail == "asks for 2, the largest node, node-b, has 1: it could never be granted", "not on one node"
+    assert error.detail == (
+        "asks for 2, no node has all of the request, and the one that comes nearest, node-b, has 1: "
+        "it could never be granted"
+    )
     (error,) = check_resources({"custom.licens": 1}, capacities)
     assert error.detail == "is not a unit of this service: its own units are licence"
 
