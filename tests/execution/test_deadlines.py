@@ -74,7 +74,7 @@ async def test_a_task_that_waits_is_warned_of_once(database_url: str, stage: Sta
         await watch.look()
         assert await warning(node, waiting) is None, "no task of this kind has been seen to end"
         # As it would be learnt from other tasks of this kind; the node that waits has no room for any.
-        node.manager._allocations.times.observe("wait", USUAL_S)
+        node.manager._allocations.learnt.times.observe("wait", USUAL_S)
         await watch.look()
         await watch.look()
         found = await warning(node, waiting)
@@ -90,7 +90,7 @@ async def test_a_task_that_runs_longer_than_expected_is_warned_of(database_url: 
     async with open_node(database_url, registry_of({"wait": stage.wait_for_go}), capacity=ONE) as node:
         task_id = await node.submit("wait", deadline=ahead(USUAL_S / 2))
         await stage.until_began(1)
-        node.manager._allocations.times.observe("wait", USUAL_S)
+        node.manager._allocations.learnt.times.observe("wait", USUAL_S)
         await watch_of(node).look()
         assert (await warning(node, task_id) or {})["kind"] == "deadline_at_risk"
         stage.go.set()
