@@ -64,7 +64,7 @@ def check_all(service: Service, tmp_path: Path, role: Role | None, phases: str, 
         *("--continue-on-failure", "--no-color"),
     ]
     result = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, timeout=110 if examples < 10 else 1800, check=False
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=280 if examples < 10 else 1800, check=False
     )
     shown = "\n".join(line[:300] for line in result.stdout.splitlines())
     assert result.returncode == 0, shown[-20_000:] + result.stderr

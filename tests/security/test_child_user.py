@@ -45,7 +45,6 @@ def service(open_folder: Path) -> Iterator[Service]:
 
 
 @as_root
-@pytest.mark.timeout(180)
 def test_a_handler_cannot_get_at_its_service(service: Service) -> None:
     nobody = pwd.getpwnam("nobody")
     target = {"data_dir": service.environment["TASK_EXECUTOR_DATA_DIR"], "service": service.process_id}

@@ -25,7 +25,7 @@ from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 # The embedded server's first start included.
-READY_WITHIN_S = 30.0
+READY_WITHIN_S = 60.0
 # The service's own grace time (DRAIN_S) and some more.
 STOPPED_WITHIN_S = 40.0
 # What still runs at the end of a test is not waited for.

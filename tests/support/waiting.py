@@ -18,7 +18,7 @@ class NotInTime(AssertionError):
 
 
 def wait_until(
-    probe: Callable[[], T], what: str, within_s: float = 10.0, passing: tuple[type[Exception], ...] = ()
+    probe: Callable[[], T], what: str, within_s: float = 30.0, passing: tuple[type[Exception], ...] = ()
 ) -> T:
     """Returns the probe's first true value. Errors of the kinds in `passing` count as "not yet"."""
     tick = threading.Event()
@@ -36,7 +36,7 @@ def wait_until(
 
 
 async def eventually(
-    probe: Callable[[], Awaitable[T]], what: str, within_s: float = 10.0, passing: tuple[type[Exception], ...] = ()
+    probe: Callable[[], Awaitable[T]], what: str, within_s: float = 30.0, passing: tuple[type[Exception], ...] = ()
 ) -> T:
     """The same for a probe that is awaited."""
     deadline = time.monotonic() + within_s
