@@ -35,6 +35,7 @@ from app.telemetry.task_events import TaskObserver
 logger = logging.getLogger("app.bootstrap")
 
 DEAD_ROWS_S = 15.0
+SWEEP_S = 2.0
 DAY_S = 24 * 3600.0
 FORGET_RATES_S = 60.0
 
@@ -169,6 +170,7 @@ class Runtime:
             Periodic("weeks to come", DAY_S, self._storage.prepare_weeks),
             Periodic("retention", DAY_S / 4, self._storage.prune),
             Periodic("count of dead rows", DEAD_ROWS_S, self._storage.count_dead_rows),
+            Periodic("sweep of what waits", SWEEP_S, self._sweep, spares=True),
             Periodic("quotas", quotas.LOOK_S, self._storage.quotas.look),
             Periodic("rates that nobody uses", FORGET_RATES_S, self._storage.rates.forget),
         ]
@@ -176,6 +178,7 @@ class Runtime:
     def _committed(self, changes: list[tuple[Task, Sequence[Item]]]) -> None:
         for task, items in changes:
             self._observer.committed(task, items)
+            self._storage.marks.written(task)
         ids = [task.task_id for task, _ in changes]
         self._delivery.watch.changed(ids)
         self.news.tell(ids)
@@ -189,6 +192,11 @@ class Runtime:
         self._execution.heartbeat.hear(task_ids or ())
         self._execution.dispatcher.look()
         self._execution.outside.claims.look()
+
+    async def _sweep(self) -> None:
+        if await self._storage.sweep.sweep():
+            self._execution.dispatcher.look()
+            self._execution.outside.look()
 
     async def _report(self) -> None:
         others = await self._storage.nodes.report(self._execution.manager.snapshot())

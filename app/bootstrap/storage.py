@@ -18,6 +18,8 @@ from app.storage.database import Database
 from app.storage.dead_rows import count_dead_rows
 from app.storage.delivery_log import DeliveryLog
 from app.storage.journal import Journal
+from app.storage.marked_lines import Sweep
+from app.storage.marks import Marks
 from app.storage.nodes import Nodes
 from app.storage.outside import OutsideLeases
 from app.storage.own_database import own_database
@@ -83,8 +85,10 @@ class Storage:
         self.controls = Controls(database)
         self.nodes = Nodes(database, node_id=opened.node_id, lease_s=lease_s)
         self.rates = RateLevels(database)
-        self.outside_leases = OutsideLeases(database, lease_s=lease_s)
-        self.leases = Leases(database, node_id=opened.node_id, lease_s=lease_s, kids=kids)
+        self.marks = Marks()
+        self.outside_leases = OutsideLeases(database, lease_s=lease_s, marks=self.marks)
+        self.leases = Leases(database, node_id=opened.node_id, lease_s=lease_s, marks=self.marks, kids=kids)
+        self.sweep = Sweep(database, self.marks, kids)
         self._dead_rows: int | None = None
         metrics.observe_with(lambda: Observation(dead_rows=self._dead_rows))
 
@@ -97,6 +101,7 @@ class Storage:
             self.rates.close,
             self.leases.close,
             self.outside_leases.close,
+            self.sweep.close,
         ):
             stack.push_async_callback(closing)
 

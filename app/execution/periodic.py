@@ -9,6 +9,11 @@ from app.storage.errors import StorageUnavailable
 logger = logging.getLogger("app.execution")
 
 
+SHARE = 20
+SPARED_S = 10.0
+"""The pause after an action that spares the database is so many times as long as the action took, up to so many
+seconds: what is slow, since there is more to look through than there should be, takes a twentieth of the time."""
+
 RETRY_S = 0.5
 """Seconds after which an action is tried again that found the database away: it is due when that is back."""
 
@@ -16,13 +21,21 @@ RETRY_S = 0.5
 class Periodic:
     """Calls `action` every `interval_s` seconds, never twice at once, until closed.
 
-    The first call comes at once, or after the interval where `at_once` is false.
+    The first call comes at once, or after the interval where `at_once` is false. One that `spares` the database pauses
+    for longer where the action takes long (see `SHARE`).
     """
 
     def __init__(
-        self, name: str, interval_s: float, action: Callable[[], Awaitable[None]], *, at_once: bool = True
+        self,
+        name: str,
+        interval_s: float,
+        action: Callable[[], Awaitable[None]],
+        *,
+        at_once: bool = True,
+        spares: bool = False,
     ) -> None:
         self._at_once = at_once
+        self._spares = spares
         self._name = name
         self._interval_s = interval_s
         self._action = action
@@ -43,9 +56,12 @@ class Periodic:
         if not self._at_once:
             await asyncio.sleep(self._interval_s)
         while True:
-            pause_s = self._interval_s
+            pause_s, begin = self._interval_s, asyncio.get_running_loop().time()
             try:
                 await self._action()
+                if self._spares:
+                    took_s = asyncio.get_running_loop().time() - begin
+                    pause_s = max(pause_s, min(SHARE * took_s, SPARED_S))
                 away = False
             except StorageUnavailable as error:
                 if not away:

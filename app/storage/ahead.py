@@ -11,7 +11,15 @@ import asyncpg
 
 from app.protocol.task import Task
 from app.storage.database import Database
-from app.storage.lines import WAITS
+from app.storage.lines import (
+    BEFORE_PRIORITY,
+    BEFORE_SUBMITTER,
+    BEHIND_PRIORITY,
+    BEHIND_SUBMITTER,
+    KEY,
+    ORDER,
+    WAITS,
+)
 
 MOST_READ = 10_000
 """Index entries read at the most of what is more urgent, and of the submitter's own."""
@@ -21,17 +29,18 @@ MOST_OF_ONE = 200
 """Other submitters of the same priority that are looked at, and tasks of each."""
 
 _BEFORE = "(coalesce(deadline, 'infinity'), task_id) < (coalesce($3::timestamptz, 'infinity'), $4::uuid)"
-_ORDER = "priority, submitter, type, shape, deadline, task_id"
 
-# A submitter is named by a range, as in a claim: for itself alone another index would do too.
+_OF_SUBMITTER = f"{KEY} > {BEFORE_SUBMITTER} AND {KEY} < {BEHIND_SUBMITTER}"
+
 # 1: more urgent; 2: the submitter's own before it; 3: of others; the rest says how much was read.
 _STORED = f"""
 WITH RECURSIVE urgent AS (
-    SELECT type, shape FROM tasks WHERE {WAITS} AND priority < $1 ORDER BY {_ORDER} LIMIT {MOST_READ + 1}
+    SELECT type, shape FROM tasks WHERE {WAITS} AND {KEY} < {BEFORE_PRIORITY.format(priority="$1::integer")}
+    ORDER BY {ORDER} LIMIT {MOST_READ + 1}
 ), own_read AS (
     SELECT type, shape, deadline, task_id FROM tasks
-    WHERE {WAITS} AND (priority, submitter) >= ($1, $2) AND (priority, submitter) <= ($1, $2)
-    ORDER BY {_ORDER} LIMIT {MOST_READ + 1}
+    WHERE {WAITS} AND {_OF_SUBMITTER.format(priority="$1::integer", submitter="$2::text")}
+    ORDER BY {ORDER} LIMIT {MOST_READ + 1}
 ), own AS (
     SELECT type, shape FROM own_read WHERE {_BEFORE}
 ), walk AS (
@@ -39,15 +48,16 @@ WITH RECURSIVE urgent AS (
     UNION ALL
     SELECT w.step + 1, n.submitter FROM walk AS w CROSS JOIN LATERAL (
         SELECT submitter FROM tasks
-        WHERE {WAITS} AND (priority, submitter) > ($1, w.submitter) AND priority <= $1
-        ORDER BY priority, submitter LIMIT 1
+        WHERE {WAITS} AND {KEY} > {BEHIND_SUBMITTER.format(priority="$1::integer", submitter="w.submitter")}
+            AND {KEY} < {BEHIND_PRIORITY.format(priority="$1::integer")}
+        ORDER BY {KEY} LIMIT 1
     ) AS n
     WHERE w.step <= {MOST_SUBMITTERS}
 ), others AS (
     SELECT w.submitter, f.type, f.shape FROM walk AS w CROSS JOIN LATERAL (
         SELECT type, shape FROM tasks
-        WHERE {WAITS} AND (priority, submitter) >= ($1, w.submitter) AND (priority, submitter) <= ($1, w.submitter)
-        ORDER BY {_ORDER} LIMIT least((SELECT count(*) FROM own) + 1, {MOST_OF_ONE})
+        WHERE {WAITS} AND {_OF_SUBMITTER.format(priority="$1::integer", submitter="w.submitter")}
+        ORDER BY {ORDER} LIMIT least((SELECT count(*) FROM own) + 1, {MOST_OF_ONE})
     ) AS f
     WHERE w.step > 0 AND w.submitter <> $2
 )

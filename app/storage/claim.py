@@ -14,10 +14,12 @@ from app.protocol.messages import TIMEOUT_MAX_S
 from app.protocol.task import Task
 from app.storage.database import Database
 from app.storage.errors import Conflict
-from app.storage.lines import LOOK, PICK, Seen, Walk, Want, look_arguments, pick_arguments, seen_of
+from app.storage.lines import Seen, Walk, Want
+from app.storage.marked_lines import MarkedLines, put_back
+from app.storage.marks import Marks
 from app.storage.rows import COLUMNS, in_order, task_of
 
-_TAKE = f"""
+TAKE = f"""
 UPDATE tasks AS t
 SET lease_owner = $1, lease_expires_at = clock_timestamp() + make_interval(secs => $2), due = false,
     version = t.version + 1
@@ -25,20 +27,18 @@ FROM picked
 WHERE t.task_id = picked.task_id
 RETURNING {", ".join("t." + name for name in COLUMNS.split(", "))}"""
 
-CLAIM = PICK + _TAKE
-
 _EXPIRED = f"""
 WITH picked AS (
     SELECT task_id FROM tasks
     WHERE lease_owner IS NOT NULL AND lease_expires_at < clock_timestamp()
         AND NOT (lease_owner = $1 AND task_id = ANY($4::uuid[]))
     LIMIT $3 FOR UPDATE SKIP LOCKED
-){_TAKE}"""
+){TAKE}"""
 
 _OWN = f"""
 WITH picked AS (
     SELECT task_id FROM tasks WHERE lease_owner = $1 AND state = 'Executing' LIMIT $3 FOR UPDATE SKIP LOCKED
-){_TAKE}"""
+){TAKE}"""
 
 _RETURN_OWN = """
 UPDATE tasks SET lease_owner = NULL, lease_expires_at = NULL, version = version + 1
@@ -50,7 +50,7 @@ WITH picked AS (
     SELECT task_id FROM tasks
     WHERE deadline IS NOT NULL AND finished_at IS NULL AND deadline <= statement_timestamp() AND lease_owner IS NULL
     ORDER BY deadline LIMIT $3 FOR UPDATE SKIP LOCKED
-){_TAKE}"""
+){TAKE}"""
 
 # The rows are locked in the order in which the journal writes them, or the two could lock each other out: as the ids
 # stand in the array. Ordered by the id itself, a plan would go through whole weeks in that order.
@@ -71,7 +71,8 @@ RETURNING t.task_id, t.cancel_requested_by,
 _RETURN = f"""{_HELD}
 UPDATE tasks AS t SET lease_owner = NULL, lease_expires_at = NULL, version = t.version + 1
 FROM held WHERE t.task_id = held.task_id AND t.task_id BETWEEN $3 AND $4
-    AND t.state IN ('ResourceAllocation', 'Waiting')"""
+    AND t.state IN ('ResourceAllocation', 'Waiting')
+RETURNING 4, t.priority, t.submitter, t.type, t.shape, t.deadline, t.task_id"""
 
 _WANT_CANCEL = """
 UPDATE tasks SET cancel_requested_by = coalesce(cancel_requested_by, $2)
@@ -119,25 +120,33 @@ class Held(NamedTuple):
 class Leases:
     """The leases of one node. One caller at a time for each method; `lease_s` in seconds.
 
-    `kids` answers the names of the encryption keys that the node has.
+    `marks` are the node's; `kids` answers the names of the encryption keys that it has.
     """
 
     def __init__(
-        self, database: Database, *, node_id: str, lease_s: float, kids: Callable[[], Sequence[str]] = tuple
+        self,
+        database: Database,
+        *,
+        node_id: str,
+        lease_s: float,
+        marks: Marks | None = None,
+        kids: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         self._kids = kids
         self.node_id = node_id
         self.lease_s = lease_s
+        self._marks = Marks() if marks is None else marks
         self._claims = database.dedicated("claims")
+        self._lines = MarkedLines(self._claims, self._marks, TAKE)
         self._upkeep = database.dedicated("upkeep")
 
     async def look(self, near: Walk, far: Walk, inside: Walk) -> Seen:
         """Which lines of tasks wait, as far as these walks go (see `LOOK`); puts what is due again into its line."""
-        return seen_of(await self._claims.fetch(LOOK, *look_arguments((near, far, inside))))
+        return await self._lines.look(near, far, inside)
 
     async def claim(self, wants: Sequence[Want]) -> list[Task]:
         """Takes as many tasks of each line, its first ones, or as are there; races with other nodes for each row."""
-        return _tasks(await self._claims.fetch(CLAIM, self.node_id, self.lease_s, *pick_arguments(wants, self._kids())))
+        return _tasks(await self._lines.claim(self.node_id, self.lease_s, wants, self._kids()))
 
     def can_open(self, task: Task) -> bool:
         """The task came in plain, or the node has the key to its content."""
@@ -187,7 +196,7 @@ class Leases:
 
     async def give_back(self, task_ids: Sequence[str]) -> None:
         """Lets go of tasks that have not started, for anyone to claim."""
-        await self._upkeep.fetch(_RETURN, self.node_id, *in_order(task_ids))
+        put_back(self._marks, await self._upkeep.fetch(_RETURN, self.node_id, *in_order(task_ids)))
 
     async def want_cancel(self, task_id: str, by: str) -> None:
         """Leaves word for the holder of a task, which finds it at its next heartbeat.

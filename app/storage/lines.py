@@ -6,6 +6,7 @@ is all that a claim has to know: a line that cannot be granted is stepped over a
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -18,6 +19,9 @@ LINES_OF_ONE = 8
 
 DUE_LIMIT = 500
 """Tasks due again that one look puts back into their lines."""
+
+BACK = 4
+"""In place of a walk's number: the task has come back into its line."""
 
 # What may be claimed: written exactly as the index has it, or Postgres would not use it.
 WAITS = "lease_owner IS NULL AND (state = 'ResourceAllocation' OR (state = 'Waiting' AND due))"
@@ -37,6 +41,22 @@ class Want(NamedTuple):
 
     line: Line
     wanted: int
+
+
+class Place(NamedTuple):
+    """Where a task stands in its line: those without a deadline come last, and each by its id, which is by age."""
+
+    open: bool
+    deadline: datetime | None
+    task_id: str
+
+
+class Range(NamedTuple):
+    """So many tasks of a line, the first from a place on; from its head without one."""
+
+    line: Line
+    wanted: int
+    since: Place | None
 
 
 class Walk(NamedTuple):
@@ -60,73 +80,129 @@ def line_of(task: Task) -> Line:
     return Line(task.priority, task.submitter, task.type, amounts_text(task.requested))
 
 
-_KEY = "priority, submitter, type, shape"
-_STEP = f"SELECT {_KEY} FROM tasks WHERE {WAITS} AND priority <= w.until"
+def place_of(deadline: datetime | None, task_id: str) -> Place:
+    """The place of a task in its line."""
+    return Place(deadline is None, deadline, task_id)
 
-# Three walks at once. 1: in the most urgent priority; 2: in all that are less urgent; 3: inside the lines of one
-# submitter who has very many. Each step is one descent of the index (loose index scan), to the first task of the next
-# line, or of the next submitter. What is due is so by the time of the statement: clock_timestamp() may change within
-# it, and the index would be read whole, with all that is not due yet, to hold it against each.
-LOOK = f"""
-WITH RECURSIVE put_back AS (
+
+def _key(priority: str, submitter: str) -> str:
+    """The beginning of a line's key: greater than those of all lines before, whatever the database's own order."""
+    return f"lpad(({priority} + 32768)::text, 5, '0') || chr(31) || {submitter}"
+
+
+def key_of(row: str) -> str:
+    """A line as one value, of a row of that name with its columns."""
+    columns = {name: f"{row}{name}" for name in LINE}
+    return (
+        f"({_key(columns['priority'], columns['submitter'])} || chr(31) || {columns['type']} || chr(31) || "
+        f'{columns["shape"]}) COLLATE "C"'
+    )
+
+
+LINE = ("priority", "submitter", "type", "shape")
+COLUMNS_OF_LINE = ", ".join(LINE)
+KEY = f"({key_of('')})"
+"""As the index has it. One value, since a search has to stop where the next line begins: of a comparison of rows
+Postgres heeds the first column only for that, and would go on to the end of the priority. And no other index has it,
+which might be taken for a week that was empty when the plan was made."""
+
+PLACE = "coalesce(deadline, 'infinity'), task_id"
+ORDER = f"{KEY}, {PLACE}"
+"""Of the index: line by line, and each by deadline, then by age. Without a deadline comes last."""
+
+# Places before and behind all lines of a priority, or of a submitter in it.
+BEFORE_PRIORITY = "lpad(({priority} + 32768)::text, 5, '0') COLLATE \"C\""
+BEHIND_PRIORITY = "(lpad(({priority} + 32768)::text, 5, '0') || chr(32)) COLLATE \"C\""
+BEFORE_SUBMITTER = f'({_key("{priority}", "{submitter}")} || chr(31)) COLLATE "C"'
+BEHIND_SUBMITTER = f'({_key("{priority}", "{submitter}")} || chr(32)) COLLATE "C"'
+
+PUT_BACK = f"""put_back AS (
     UPDATE tasks AS t SET due = true
     FROM (
         SELECT task_id FROM tasks
-        WHERE state = 'Waiting' AND lease_owner IS NULL AND NOT due AND run_at <= statement_timestamp()
+        WHERE state = 'Waiting' AND lease_owner IS NULL AND NOT due AND run_at <= statement_timestamp(){{since}}
         ORDER BY run_at LIMIT {DUE_LIMIT} FOR UPDATE SKIP LOCKED
     ) AS again
     WHERE t.task_id = again.task_id
-    RETURNING {", ".join("t." + name for name in _KEY.split(", "))}
-), top AS (
+    RETURNING {", ".join("t." + name for name in (*LINE, "deadline", "task_id"))}
+)"""
+
+# Three walks at once. 1: in the most urgent priority; 2: in all that are less urgent; 3: inside the lines of one
+# submitter who has very many. Each begins behind `place` and ends before `until`.
+BEGIN = f"""begin AS (
+    SELECT number, steps, number < 3 AS passes,
+        CASE number WHEN 1 THEN {BEHIND_PRIORITY.format(priority="most_urgent")} WHEN 2 THEN '9' COLLATE "C"
+            ELSE {BEHIND_SUBMITTER.format(priority="p.priority", submitter="p.submitter")} END AS until,
+        CASE WHEN kept THEN {key_of("p.")}
+            ELSE {BEFORE_PRIORITY.format(priority="most_urgent + (number = 2)::integer")} END AS place
+    FROM (
+        SELECT p.*, most_urgent, (CASE number WHEN 1 THEN p.priority = most_urgent
+            WHEN 2 THEN p.priority > most_urgent ELSE true END) IS TRUE AS kept
+        FROM unnest($1::integer[], $2::text[], $3::text[], $4::text[], $5::integer[])
+            WITH ORDINALITY AS p({COLUMNS_OF_LINE}, steps, number)
+        CROSS JOIN top
+    ) AS p
+)"""
+
+# How many lines of one submitter have been found in a row, and behind which place the walk goes on.
+NTH = "CASE WHEN n.submitter = w.submitter AND n.priority = w.priority THEN w.nth ELSE 0 END"
+_BEHIND = BEHIND_SUBMITTER.format(priority="n.priority", submitter="n.submitter")
+GOES_ON = f"CASE WHEN w.passes AND {NTH} + 1 >= {LINES_OF_ONE} THEN {_BEHIND} ELSE n.place END"
+
+SEEN = f"""
+SELECT number::integer, {COLUMNS_OF_LINE}, NULL::timestamptz AS deadline, NULL::uuid AS task_id FROM walk WHERE waits
+UNION ALL
+SELECT {BACK}, priority::integer, submitter, type, shape, deadline, task_id FROM put_back"""
+
+# Each step is one descent of the index (loose index scan), to the first task of the next line, or of the next
+# submitter. What is due is so by the time of the statement: clock_timestamp() may change within it, and the index
+# would be read whole, with all that is not due yet, to hold it against each.
+LOOK = f"""
+WITH RECURSIVE {PUT_BACK.format(since="")}, top AS (
     -- Not under the name of the column: ORDER BY would then sort everything by the output.
-    SELECT priority::integer AS most_urgent FROM tasks WHERE {WAITS} ORDER BY {_KEY} LIMIT 1
-), begin AS (
-    SELECT p.*, most_urgent + (number = 2)::integer AS start, most_urgent AS top,
-        (CASE number WHEN 1 THEN p.priority = most_urgent WHEN 2 THEN p.priority > most_urgent ELSE true END) IS TRUE
-            AS kept
-    FROM unnest($1::integer[], $2::text[], $3::text[], $4::text[], $5::integer[])
-        WITH ORDINALITY AS p({_KEY}, steps, number)
-    CROSS JOIN top
-), walk AS (
-    SELECT number, steps, 0 AS step, 0 AS nth,
-        CASE number WHEN 1 THEN top WHEN 2 THEN 32767 ELSE priority END AS until,
-        CASE number WHEN 3 THEN submitter END AS within,
-        CASE WHEN kept THEN priority ELSE start END AS priority,
-        CASE WHEN kept THEN submitter ELSE '' END AS submitter,
-        CASE WHEN kept THEN type ELSE '' END AS type,
-        CASE WHEN kept THEN shape ELSE '' END AS shape
+    SELECT priority::integer AS most_urgent FROM tasks WHERE {WAITS} ORDER BY {KEY} LIMIT 1
+), {BEGIN}, walk AS (
+    SELECT number, steps, passes, until, place, 0 AS step, 0 AS nth, false AS waits,
+        NULL::integer AS priority, NULL AS submitter, NULL AS type, NULL AS shape
     FROM begin
     UNION ALL
-    SELECT w.number, w.steps, w.step + 1,
-        CASE WHEN n.submitter = w.submitter AND n.priority = w.priority THEN w.nth + 1 ELSE 1 END,
-        w.until, w.within, n.priority::integer, n.submitter, n.type, n.shape
+    SELECT w.number, w.steps, w.passes, w.until, {GOES_ON}, w.step + 1, {NTH} + 1, true,
+        n.priority::integer, n.submitter, n.type, n.shape
     FROM walk AS w CROSS JOIN LATERAL (
-        ({_STEP} AND (w.nth < {LINES_OF_ONE} OR w.within IS NOT NULL)
-            AND ({_KEY}) > (w.priority, w.submitter, w.type, w.shape) ORDER BY {_KEY} LIMIT 1)
-        UNION ALL
-        ({_STEP} AND w.nth >= {LINES_OF_ONE} AND w.within IS NULL
-            AND (priority, submitter) > (w.priority, w.submitter) ORDER BY {_KEY} LIMIT 1)
+        SELECT {COLUMNS_OF_LINE}, {KEY} AS place FROM tasks
+        WHERE {WAITS} AND {KEY} > w.place AND {KEY} < w.until ORDER BY {KEY} LIMIT 1
     ) AS n
-    WHERE w.step < w.steps AND (w.within IS NULL OR n.submitter = w.within)
-)
-SELECT number::integer, {_KEY} FROM walk WHERE step > 0
-UNION ALL
-SELECT 4, priority::integer, submitter, type, shape FROM put_back"""
+    WHERE w.step < w.steps
+){SEEN}"""
 
-# SKIP LOCKED: several nodes claim at once and none waits for another. The line is named by a range: for its submitter
-# alone another index would do too, and for a week that was empty when the plan was made it would be taken.
-# What came encrypted can be run where its key is: nodes that do not share all keys leave each other's tasks alone.
+OPENS = "({0}::text[] IS NULL OR encryption IS NULL OR encryption->>'kid' = ANY({0}))"
+SINCE = (
+    "coalesce({row}.deadline, CASE WHEN {row}.task_id IS NULL THEN '-infinity' ELSE 'infinity'::timestamptz END), "
+    "coalesce({row}.task_id, '00000000-0000-0000-0000-000000000000')"
+)
+"""The place of a row of that name; without an id the head of the line."""
+
+# SKIP LOCKED: several nodes claim at once and none waits for another. A claim can begin in the middle of a line: see
+# marks.py. What came encrypted can be run where its key is: nodes that do not share all keys leave each other's alone.
 PICK = f"""
 WITH picked AS (
     SELECT first.task_id
-    FROM unnest($3::smallint[], $4::text[], $5::text[], $6::text[], $7::integer[]) AS w({_KEY}, wanted)
+    FROM unnest($3::smallint[], $4::text[], $5::text[], $6::text[], $7::integer[], $8::timestamptz[], $9::uuid[])
+        AS w({COLUMNS_OF_LINE}, wanted, deadline, task_id)
     CROSS JOIN LATERAL (
         SELECT task_id FROM tasks
-        WHERE {WAITS} AND ({_KEY}) >= (w.priority, w.submitter, w.type, w.shape)
-            AND ({_KEY}) <= (w.priority, w.submitter, w.type, w.shape)
-            AND ($8::text[] IS NULL OR encryption IS NULL OR encryption->>'kid' = ANY($8))
-        ORDER BY {_KEY}, deadline, task_id LIMIT w.wanted FOR UPDATE SKIP LOCKED
+        WHERE {WAITS} AND {KEY} = {key_of("w.")} AND ({PLACE}) >= ({SINCE.format(row="w")})
+            AND {OPENS.format("$10")}
+        ORDER BY {PLACE} LIMIT w.wanted FOR UPDATE SKIP LOCKED
     ) AS first
+)"""
+
+# Those that wait before the mark of their line.
+PICK_STRAYS = f"""
+WITH picked AS (
+    SELECT t.task_id FROM unnest($3::uuid[]) AS stray(task_id) JOIN tasks AS t ON t.task_id = stray.task_id
+    WHERE t.task_id BETWEEN $4 AND $5 AND {WAITS} AND {OPENS.format("$6")}
+    FOR UPDATE OF t SKIP LOCKED
 )"""
 
 
@@ -136,16 +212,29 @@ def look_arguments(walks: Sequence[Walk]) -> list[list[Any]]:
     return [*(list(column) for column in zip(*keys, strict=True)), [walk.steps for walk in walks]]
 
 
-def pick_arguments(wants: Sequence[Want], kids: Sequence[str] | None) -> list[list[Any] | None]:
-    """The arrays of PICK; `kids` are the encryption keys that the claimer has, None where it needs none."""
-    rows = [(*want.line, want.wanted) for want in wants]
-    columns = [list(column) for column in zip(*rows, strict=True)] if rows else [[], [], [], [], []]
-    return [*columns, None if kids is None else list(kids)]
+def pick_arguments(ranges: Sequence[Range]) -> list[list[Any]]:
+    """The arrays of PICK."""
+    return columns_of([(*each.line, each.wanted, *since_of(each.since)) for each in ranges], 7)
+
+
+def text_of(line: Line) -> str:
+    """The line's key, as KEY has it."""
+    return "\x1f".join((f"{line.priority + 32768:05}", *line[1:]))
+
+
+def since_of(place: Place | None) -> tuple[datetime | None, str | None]:
+    """The deadline and the id of a place, as the statements take them."""
+    return (None, None) if place is None else (place.deadline, place.task_id)
+
+
+def columns_of(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
+    """Rows as arrays, one for each column."""
+    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
 
 
 def seen_of(rows: Sequence[asyncpg.Record]) -> Seen:
     """What a look found."""
     seen = Seen([], [], [], [])
-    for number, *line in rows:
-        seen[number - 1].append(Line(*line))
+    for number, priority, submitter, kind, shape, *_ in rows:
+        seen[number - 1].append(Line(priority, submitter, kind, shape))
     return seen

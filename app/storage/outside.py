@@ -8,17 +8,20 @@ from datetime import datetime
 from typing import NamedTuple
 
 from app.protocol.task import Task
-from app.storage.claim import CLAIM
+from app.storage.claim import TAKE
 from app.storage.database import Database
-from app.storage.lines import LOOK, Seen, Walk, Want, look_arguments, pick_arguments, seen_of
+from app.storage.lines import Seen, Walk, Want
+from app.storage.marked_lines import MarkedLines, put_back
+from app.storage.marks import Marks
 from app.storage.rows import task_of
 
 # One that was claimed, lost and cancelled meanwhile is not to be run again: its canceller's word is in the row.
-_CLAIM = f"{CLAIM}, t.cancel_requested_by"
+_TAKE = f"{TAKE}, t.cancel_requested_by"
 
 _GIVE_BACK = """
 UPDATE tasks SET lease_owner = NULL, lease_expires_at = NULL, version = version + 1
-WHERE task_id = ANY($2::uuid[]) AND lease_owner = $1 AND state IN ('ResourceAllocation', 'Waiting')"""
+WHERE task_id = ANY($2::uuid[]) AND lease_owner = $1 AND state IN ('ResourceAllocation', 'Waiting')
+RETURNING 4, priority, submitter, type, shape, deadline, task_id"""
 
 # The time of the attempt's start is the database's to tell: the executor's own word would set its own time-out.
 _EXTEND = """
@@ -50,29 +53,31 @@ class Extended(NamedTuple):
 
 
 class OutsideLeases:
-    """See the module's docstring. `lease_s` in seconds. All raise StorageUnavailable."""
+    """See the module's docstring. `lease_s` in seconds, `marks` the node's. All raise StorageUnavailable."""
 
-    def __init__(self, database: Database, *, lease_s: float) -> None:
+    def __init__(self, database: Database, *, lease_s: float, marks: Marks) -> None:
         self.lease_s = lease_s
+        self._marks = marks
         self._connection = database.dedicated("outside")
+        self._lines = MarkedLines(self._connection, marks, _TAKE)
 
     async def look(self, near: Walk, far: Walk, inside: Walk) -> Seen:
         """As `Leases.look`."""
-        return seen_of(await self._connection.fetch(LOOK, *look_arguments((near, far, inside))))
+        return await self._lines.look(near, far, inside)
 
     async def claim(self, owner: str, wants: Sequence[Want], kids: Sequence[str] | None) -> list[Claimed]:
         """Takes as many tasks of each line, its first ones, or as are there; most urgent first.
 
         Of what came encrypted only what the node can open for its executor: `kids` are the keys that it has.
         """
-        rows = await self._connection.fetch(_CLAIM, owner, self.lease_s, *pick_arguments(wants, kids))
+        rows = await self._lines.claim(owner, self.lease_s, wants, kids)
         claimed = [Claimed(task_of(row), row["cancel_requested_by"]) for row in rows]
         return sorted(claimed, key=lambda each: (each.task.priority, each.task.task_id))
 
     async def give_back(self, owner: str, task_ids: Sequence[str]) -> None:
         """Lets go of tasks that were claimed and have not started."""
         if task_ids:
-            await self._connection.fetch(_GIVE_BACK, owner, list(task_ids))
+            put_back(self._marks, await self._connection.fetch(_GIVE_BACK, owner, list(task_ids)))
 
     async def extend(self, owner: str, task_id: str) -> Extended | None:
         """Keeps the lease of a task that the owner executes; None where it is not this owner's any more."""

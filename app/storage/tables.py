@@ -119,11 +119,12 @@ Index("tasks_submitter", tasks.c.submitter, tasks.c.task_id)
 # The order in which tasks are claimed: see app/storage/lines.py.
 Index(
     "tasks_lines",
-    tasks.c.priority,
-    tasks.c.submitter,
-    tasks.c.type,
-    tasks.c.shape,
-    tasks.c.deadline,
+    # As Postgres tells it, but for COLLATE "C".
+    text(
+        "((((((lpad((priority + 32768)::text, 5, '0') || chr(31)) || submitter) || chr(31)) || type) || chr(31)) "
+        "|| shape)"
+    ),
+    text("coalesce(deadline, 'infinity')"),
     tasks.c.task_id,
     postgresql_where=text("lease_owner IS NULL AND (state = 'ResourceAllocation' OR (state = 'Waiting' AND due))"),
 )

@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from app.storage import ahead, claim, lines, queries, statement
+from app.storage import ahead, claim, lines, marked_lines, queries, statement
 from app.storage.database import HOT_PLAN, driver_dsn
 from tests.storage.stored import Store, accepted_task
 
@@ -47,22 +47,32 @@ def weeks_of(nodes: list[dict[str, Any]]) -> set[str]:
 
 
 CLAIM = (
-    "(text, float8, smallint[], text[], text[], text[], int[], text[])",
-    "'node', 15, '{1}', '{alice}', '{echo}', '{x}', '{9}', '{}'",
+    "(text, float8, smallint[], text[], text[], text[], int[], timestamptz[], uuid[], text[])",
+    "'node', 15, '{1}', '{alice}', '{echo}', '{x}', '{9}', '{NULL}', '{NULL}', '{}'",
 )
 LOOK = ("(int[], text[], text[], text[], int[])", "'{1,1,1}', '{a,a,a}', '{b,b,b}', '{c,c,c}', '{9,9,9}'")
 AHEAD = ("(smallint, text, timestamptz, uuid)", "1, 'alice', NULL, '0198c1dd-0000-7000-8000-000000000000'")
-LINES = "priority_submitter_type_shape_deadline_task_i_idx"
+MARKED_LOOK = (
+    f"{LOOK[0][:-1]}, text[], timestamptz[], uuid[], timestamptz)",
+    f"{LOOK[1]}, '{{a,b}}', '{{NULL,NULL}}', '{{NULL,NULL}}', now()",
+)
+SWEEP = (
+    "(int[], text[], text[], text[], timestamptz[], uuid[], text[])",
+    "'{1}', '{alice}', '{echo}', '{x}', '{NULL}', '{NULL}', '{}'",
+)
+LINES = "expr_coalesce_task_id_idx"
 
 
 @pytest.mark.parametrize(
     ("text", "types", "values", "indexes"),
     [
-        (claim.CLAIM, *CLAIM, {LINES, "pkey"}),
+        (lines.PICK + claim.TAKE, *CLAIM, {LINES, "pkey"}),
         (lines.LOOK, *LOOK, {LINES, "run_at_idx", "pkey"}),
+        (marked_lines._LOOK, *MARKED_LOOK, {LINES, "run_at_idx", "pkey"}),
+        (marked_lines._SWEEP, *SWEEP, {LINES}),
         (ahead._STORED, *AHEAD, {LINES}),
     ],
-    ids=["claim", "look", "ahead"],
+    ids=["claim", "look", "look from marks on", "sweep", "ahead"],
 )
 async def test_what_waits_is_read_off_its_index(
     store: Store, text: str, types: str, values: str, indexes: set[str]
@@ -76,17 +86,18 @@ async def test_what_waits_is_read_off_its_index(
     # What comes next is found by the index itself: a filter would read through a line to pass over it.
     read = [node for node in nodes if LINES in node.get("Index Name", "")]
     assert read
-    assert not [node for node in read if "shape" in node.get("Filter", "")]
+    assert not [node for node in read if "chr(31)" in node.get("Filter", "")]
 
 
 @pytest.mark.parametrize(
     ("text", "types", "values", "index"),
     [
         (lines.LOOK, *LOOK, "run_at_idx"),
+        (marked_lines._LOOK, *MARKED_LOOK, "run_at_idx"),
         (claim._OVERDUE, "(text, float8, int)", "'node', 15, 100", "deadline_idx"),
         (claim._NEARER_THAN_THEIR_RUN, "(text[], float8[], float8, int)", "'{echo}', '{5}', 5, 100", "deadline_idx"),
     ],
-    ids=["look", "overdue", "nearer than their run"],
+    ids=["look", "look from marks on", "overdue", "nearer than their run"],
 )
 async def test_what_is_not_due_yet_is_not_read(store: Store, text: str, types: str, values: str, index: str) -> None:
     await store.put(*[accepted_task() for _ in range(BACKLOG)])
