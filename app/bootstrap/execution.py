@@ -102,8 +102,8 @@ class Execution:
         return [
             Periodic("heartbeat", self._lease_s / 3, self.heartbeat.beat),
             Periodic("lease ends", min(0.5, self._lease_s / 6), self.heartbeat.stop_expired),
-            Periodic("rescue", min(1.0, self._lease_s / 3), self.rescuer.rescue),
-            Periodic("deadlines at risk", DEADLINE_CHECK_S, self.deadlines.look),
+            Periodic("rescue", min(1.0, self._lease_s / 3), self.rescuer.rescue, spares=True),
+            Periodic("deadlines at risk", DEADLINE_CHECK_S, self.deadlines.look, spares=True),
             Periodic("pausing", LOOK_S, self.pausing.look),
             Periodic("starts held back", GATE_LOOK_S, self.gate.look),
             Periodic("allocation time-outs", ALLOCATION_CHECK_S, self.timeouts.check),

@@ -65,8 +65,8 @@ class Webhooks:
     def periodics(self) -> list[Periodic]:
         """What has to be repeated."""
         return [
-            Periodic("webhooks nobody takes", GIVE_UP_LOOK_S, self._give_up),
-            Periodic("count of webhooks", COUNT_S, self._count),
+            Periodic("webhooks nobody takes", GIVE_UP_LOOK_S, self._give_up, spares=True),
+            Periodic("count of webhooks", COUNT_S, self._count, spares=True),
             Periodic("webhooks of dropped tasks", FORGET_S, self._forget),
         ]
 

@@ -4,15 +4,11 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from app.storage import sparing
 from app.storage.errors import StorageUnavailable
 
 logger = logging.getLogger("app.execution")
 
-
-SHARE = 20
-SPARED_S = 10.0
-"""The pause after an action that spares the database is so many times as long as the action took, up to so many
-seconds: what is slow, since there is more to look through than there should be, takes a twentieth of the time."""
 
 RETRY_S = 0.5
 """Seconds after which an action is tried again that found the database away: it is due when that is back."""
@@ -22,7 +18,7 @@ class Periodic:
     """Calls `action` every `interval_s` seconds, never twice at once, until closed.
 
     The first call comes at once, or after the interval where `at_once` is false. One that `spares` the database pauses
-    for longer where the action takes long (see `SHARE`).
+    for longer where the action takes long (storage/sparing.py).
     """
 
     def __init__(
@@ -60,8 +56,7 @@ class Periodic:
             try:
                 await self._action()
                 if self._spares:
-                    took_s = asyncio.get_running_loop().time() - begin
-                    pause_s = max(pause_s, min(SHARE * took_s, SPARED_S))
+                    pause_s = sparing.pause_s(pause_s, asyncio.get_running_loop().time() - begin)
                 away = False
             except StorageUnavailable as error:
                 if not away:

@@ -20,9 +20,14 @@ from app.storage.lines import (
     ORDER,
     WAITS,
 )
+from app.storage.marks import Marks
 
 MOST_READ = 10_000
 """Index entries read at the most of what is more urgent, and of the submitter's own."""
+
+MOST_DEAD_S = 0.2
+"""Where a sweep takes Postgres so many seconds for what is dead (see marks.py), nothing is counted: that would pass all
+of it several times."""
 
 MOST_SUBMITTERS = 64
 MOST_OF_ONE = 200
@@ -97,11 +102,14 @@ class Before(NamedTuple):
 class AheadReader:
     """Counts what is ahead of a task: one count at a time, over its own connection: no poll waits for it."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, marks: Marks) -> None:
+        self._marks = marks
         self._connection = database.dedicated("ahead")
 
     async def of_stored(self, task: Task) -> Before:
         """What is ahead of a task that no node holds, among all that no node holds. Raises StorageUnavailable."""
+        if self._marks.sweep_s > MOST_DEAD_S:
+            return Before({}, complete=False)
         return _stored(await self._connection.fetch(_STORED, *_place_of(task)))
 
     async def of_held(self, task: Task, node_ids: Sequence[str]) -> Before:

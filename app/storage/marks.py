@@ -59,6 +59,8 @@ class Marks:
 
     def __init__(self) -> None:
         self.in_force = False
+        self.sweep_s = 0.0
+        """Seconds that the last sweep took Postgres."""
         self.swept_at: datetime | None = None
         """When the last sweep began, by the database's clock: whatever was due again then is in its line."""
         self._marks: dict[Line, Mark] = {}
@@ -119,6 +121,7 @@ class Marks:
 
     def judge(self, took_s: float, lines: int) -> None:
         """A sweep of so many lines took Postgres so long."""
+        self.sweep_s = took_s
         self.in_force = took_s > BEARABLE_S + lines * BEARABLE_OF_ONE_S
 
     def _strays(self, want: Want) -> list[Place]:

@@ -25,6 +25,7 @@ from app.storage.ahead import AheadReader
 from app.storage.claim import Leases
 from app.storage.database import Database, driver_dsn
 from app.storage.lines import WAITS
+from app.storage.marks import Marks
 from app.storage.rows import COLUMNS, task_of
 from tests.support.postgres import Databases, SharedServer
 
@@ -143,7 +144,7 @@ class Backlog:
         self._sql = await asyncpg.connect(driver_dsn(self._url))
         self._database = Database(self._url)
         self._leases = Leases(self._database, node_id="benchmark", lease_s=3600)
-        self._ahead = AheadReader(self._database)
+        self._ahead = AheadReader(self._database, Marks())
         self._claiming = Claiming(self._leases)
 
     async def close(self) -> None:

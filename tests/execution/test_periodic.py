@@ -52,5 +52,15 @@ async def test_it_goes_on(error: Exception | None, logged: str, caplog: pytest.L
     assert action.calls == calls, "closed is closed"
 
 
+async def test_one_that_spares_the_database_pauses_for_longer_after_a_slow_action() -> None:
+    action = Action()
+    periodic = Periodic("look", 0.001, action, spares=True)
+    begin = asyncio.get_running_loop().time()
+    periodic.start()
+    await eventually(action.called_thrice, "three calls")
+    await periodic.close()
+    assert asyncio.get_running_loop().time() - begin >= 2 * 20 * 0.005
+
+
 async def test_close_without_start() -> None:
     await Periodic("tidy", 1, Action()).close()

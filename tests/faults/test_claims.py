@@ -104,9 +104,9 @@ INSERT INTO tasks (task_id, message_id, idempotency_key, content_digest, submitt
     requested, shape, timeout_s, retry, submitted_at, state, version, attempt, allocation_attempts, allocated, used,
     updated_at, acknowledged_sequence, sequence, head_hash)
 SELECT (lpad(to_hex((extract(epoch FROM clock_timestamp()) * 1000)::bigint - 1800000 + n), 12, '0') || '7000'
-        || substr(md5(n::text || random()), 1, 16))::uuid, message_id, 'copy-' || n || random(), content_digest, submitter,
-    type, priority, submission, labels, requested, shape, timeout_s, retry, submitted_at, state, version, attempt,
-    allocation_attempts, allocated, used, updated_at, acknowledged_sequence, sequence, head_hash
+        || substr(md5(n::text || random()), 1, 16))::uuid, message_id, 'copy-' || n || random(), content_digest,
+    submitter, type, priority, submission, labels, requested, shape, timeout_s, retry, submitted_at, state, version,
+    attempt, allocation_attempts, allocated, used, updated_at, acknowledged_sequence, sequence, head_hash
 FROM tasks CROSS JOIN generate_series(1, $1::bigint) AS n WHERE task_id = $2"""
 
 # What becomes of them, as the service would write it.

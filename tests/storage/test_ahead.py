@@ -15,7 +15,7 @@ ECHO, SLEEP = ("echo", '{"cpu":10}'), ("sleep", '{"cpu":10}')
 
 @pytest.fixture
 async def reader(store: Store) -> AsyncIterator[AheadReader]:
-    made = AheadReader(store.database)
+    made = AheadReader(store.database, store.leases._marks)
     yield made
     await made.close()
 
@@ -46,6 +46,17 @@ async def test_ahead_is_what_is_more_urgent_ones_own_before_and_a_fair_part_of_w
     assert found == ({SLEEP: 2 + 1 + 1, ECHO: 3 + 5}, True)
     assert found.number == 12
     assert (await reader.of_stored(dated)).sorts == {SLEEP: 2 + 1, ECHO: 1}
+
+
+async def test_beside_many_dead_entries_it_says_that_there_is_more_than_nothing(
+    store: Store, reader: AheadReader
+) -> None:
+    tasks = some(3)
+    await store.put(*tasks)
+    store.leases._marks.judge(2 * ahead.MOST_DEAD_S, 1)
+    assert await reader.of_stored(tasks[2]) == ({}, False)
+    store.leases._marks.judge(ahead.MOST_DEAD_S / 2, 1)
+    assert await reader.of_stored(tasks[2]) == ({ECHO: 2}, True)
 
 
 async def test_beyond_the_bounds_it_says_that_there_is_more(

@@ -16,6 +16,7 @@ from app.delivery.webhooks.lines import Lines
 from app.protocol.callbacks import submitter_of
 from app.storage.deliveries import Candidate, Claimed, Deliveries
 from app.storage.errors import Conflict, StorageUnavailable
+from app.storage.sparing import pause_s
 
 logger = logging.getLogger("app.delivery")
 
@@ -38,7 +39,7 @@ class WebhookSender:
         # Deliveries that may be due, with their sinks; where there is no place for them they wait here.
         self._noted: dict[str, str | None] = {}
         self._after = ""
-        self._looked_at = 0.0
+        self._look_at = 0.0
         self._wake = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
         self._attempts: dict[asyncio.Task[None], Claimed] = {}
@@ -89,10 +90,10 @@ class WebhookSender:
 
     async def _take_note(self) -> None:
         """Notes what is due at some more sinks, once a second, and the sinks of what was nudged."""
-        now = asyncio.get_running_loop().time()
-        if now - self._looked_at >= LOOK_S or self._after:
-            self._looked_at = now
+        now = asyncio.get_running_loop().time
+        if (begin := now()) >= self._look_at or self._after:
             found, self._after = await self._deliveries.due(self._after, SINKS_AT_ONCE, EACH)
+            self._look_at = begin + pause_s(LOOK_S, now() - begin)
             self._note(found)
             if self._after:
                 self._wake.set()
