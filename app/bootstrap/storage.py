@@ -88,7 +88,7 @@ class Storage:
         self.ahead = AheadReader(database, self.marks)
         self.outside_leases = OutsideLeases(database, lease_s=lease_s, marks=self.marks)
         self.leases = Leases(database, node_id=opened.node_id, lease_s=lease_s, marks=self.marks, kids=kids)
-        self.sweep = Sweep(database, self.marks, kids)
+        self.sweep = Sweep(self.leases.sweeps, self.marks, kids)
         self._dead_rows: int | None = None
         metrics.observe_with(lambda: Observation(dead_rows=self._dead_rows))
 
@@ -101,7 +101,6 @@ class Storage:
             self.rates.close,
             self.leases.close,
             self.outside_leases.close,
-            self.sweep.close,
         ):
             stack.push_async_callback(closing)
 

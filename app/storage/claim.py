@@ -19,6 +19,10 @@ from app.storage.marked_lines import MarkedLines, put_back
 from app.storage.marks import Marks
 from app.storage.rows import COLUMNS, in_order, task_of
 
+SWEEP_TIMEOUT_S = 60.0
+"""Seconds for a look through some ten millions of dead entries on a busy machine: a claim may give up, a rescue must
+not."""
+
 TAKE = f"""
 UPDATE tasks AS t
 SET lease_owner = $1, lease_expires_at = clock_timestamp() + make_interval(secs => $2), due = false,
@@ -135,10 +139,12 @@ class Leases:
         self._kids = kids
         self.node_id = node_id
         self.lease_s = lease_s
-        self._marks = Marks() if marks is None else marks
+        self.marks = Marks() if marks is None else marks
         self._claims = database.dedicated("claims")
-        self._lines = MarkedLines(self._claims, self._marks, TAKE)
+        self._lines = MarkedLines(self._claims, self.marks, TAKE)
         self._upkeep = database.dedicated("upkeep")
+        self.sweeps = database.dedicated("sweeps", SWEEP_TIMEOUT_S)
+        """For what passes everything that is dead (see dead_rows.py): no heartbeat and no claim waits for that."""
 
     async def look(self, near: Walk, far: Walk, inside: Walk) -> Seen:
         """Which lines of tasks wait, as far as these walks go (see `LOOK`); puts what is due again into its line."""
@@ -157,11 +163,11 @@ class Leases:
 
         Not those that this process is `holding` itself: after an outage its next heartbeat keeps them.
         """
-        return await self._take(_EXPIRED, limit, list(holding))
+        return _tasks(await self.sweeps.fetch(_EXPIRED, self.node_id, self.lease_s, limit, list(holding)))
 
     async def take_own(self, limit: int) -> list[Task]:
         """Takes over what an earlier process of this very node was executing. Only where no such process can live."""
-        return await self._take(_OWN, limit)
+        return _tasks(await self._upkeep.fetch(_OWN, self.node_id, self.lease_s, limit))
 
     async def give_back_own(self) -> None:
         """Lets go of what an earlier process of this very node held and had not started."""
@@ -169,14 +175,14 @@ class Leases:
 
     async def take_overdue(self, limit: int) -> list[Task]:
         """Takes tasks that have not started and whose deadline has passed."""
-        return await self._take(_OVERDUE, limit)
+        return _tasks(await self.sweeps.fetch(_OVERDUE, self.node_id, self.lease_s, limit))
 
     async def nearer_than_their_run(self, runs: Mapping[str, float], limit: int) -> list[Task]:
         """Tasks that nobody holds whose deadline is nearer than `runs` (seconds by kind), and not warned of yet."""
         if not runs:
             return []
         longest = max(runs.values())
-        rows = await self._upkeep.fetch(
+        rows = await self.sweeps.fetch(
             _NEARER_THAN_THEIR_RUN, list(runs), list(runs.values()), min(longest, TIMEOUT_MAX_S), limit
         )
         return [task_of(row) for row in rows]
@@ -196,7 +202,7 @@ class Leases:
 
     async def give_back(self, task_ids: Sequence[str]) -> None:
         """Lets go of tasks that have not started, for anyone to claim."""
-        put_back(self._marks, await self._upkeep.fetch(_RETURN, self.node_id, *in_order(task_ids)))
+        put_back(self.marks, await self._upkeep.fetch(_RETURN, self.node_id, *in_order(task_ids)))
 
     async def want_cancel(self, task_id: str, by: str) -> None:
         """Leaves word for the holder of a task, which finds it at its next heartbeat.
@@ -232,9 +238,7 @@ class Leases:
         """Closes the connections; leases run out by themselves."""
         await self._claims.close()
         await self._upkeep.close()
-
-    async def _take(self, statement: str, limit: int, *arguments: Any) -> list[Task]:
-        return _tasks(await self._upkeep.fetch(statement, self.node_id, self.lease_s, limit, *arguments))
+        await self.sweeps.close()
 
 
 def _tasks(rows: list[asyncpg.Record]) -> list[Task]:

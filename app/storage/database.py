@@ -98,17 +98,22 @@ class Database:
             self._kept.terminate()
         await self.engine.dispose()
 
-    async def open(self, settings: Mapping[str, str] | None = None) -> asyncpg.Connection:
+    async def open(
+        self, settings: Mapping[str, str] | None = None, statement_timeout_s: float | None = None
+    ) -> asyncpg.Connection:
         """A connection of the caller's own. Raises TimeoutError, OSError, PostgresError, StorageUnavailable."""
         arguments = {**self._arguments, "server_settings": {**self._arguments["server_settings"], **(settings or {})}}
+        if statement_timeout_s is not None:
+            arguments["command_timeout"] = statement_timeout_s
+            arguments["server_settings"]["statement_timeout"] = f"{statement_timeout_s * 1000:.0f}"
         return await self._open(dsn=driver_dsn(self.url), **arguments)
 
-    def dedicated(self, name: str) -> "DedicatedConnection":
+    def dedicated(self, name: str, statement_timeout_s: float | None = None) -> "DedicatedConnection":
         """A connection outside of the pool for hot statements, opened at first use and again after a loss.
 
-        Its fault points begin with `name`.
+        Its fault points begin with `name`. A statement may take as long as any other, unless told otherwise.
         """
-        return DedicatedConnection(name, self)
+        return DedicatedConnection(name, self, statement_timeout_s)
 
     def _count_outage(self) -> None:
         self._outages += 1
@@ -171,7 +176,8 @@ class DedicatedConnection:
     Not from the pool: what commits for everybody must not wait behind a slow reader.
     """
 
-    def __init__(self, name: str, database: Database) -> None:
+    def __init__(self, name: str, database: Database, statement_timeout_s: float | None) -> None:
+        self._statement_timeout_s = statement_timeout_s
         self._before_send, self._after_reply = f"{name}.before_send", f"{name}.after_reply"
         self._database = database
         self._connection: asyncpg.Connection | None = None
@@ -196,7 +202,7 @@ class DedicatedConnection:
         try:
             with self._database.availability.operation(self.terminate):
                 if self._connection is None or self._connection.is_closed():
-                    self._connection = await self._database.open(HOT_PLAN)
+                    self._connection = await self._database.open(HOT_PLAN, self._statement_timeout_s)
                 await reached(self._before_send)
                 rows: list[asyncpg.Record] = await self._connection.fetch(statement, *arguments)
                 await reached(self._after_reply)

@@ -1,8 +1,8 @@
 """Dead rows: former versions of tasks that Postgres has not removed.
 
-They cost: whoever looks for what is seldom there passes all that are left of the tasks that were there before. Claims
-begin behind them (see marks.py), rescues do not. A vacuum removes them within a minute or so, unless something still might look at them: a transaction that stays open, a replication slot that nobody reads, a
-transaction that was prepared and forgotten.
+They cost: whoever looks for what is seldom there passes all that are left of what was there before. Claims begin behind
+them (see marks.py), rescues do not. A vacuum removes them within a minute or so, unless something still might look at
+them: a transaction that stays open, a replication slot that nobody reads, a transaction prepared and forgotten.
 """
 
 from sqlalchemy import text

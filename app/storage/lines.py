@@ -85,23 +85,19 @@ def place_of(deadline: datetime | None, task_id: str) -> Place:
     return Place(deadline is None, deadline, task_id)
 
 
-def _key(priority: str, submitter: str) -> str:
-    """The beginning of a line's key: greater than those of all lines before, whatever the database's own order."""
-    return f"lpad(({priority} + 32768)::text, 5, '0') || chr(31) || {submitter}"
+def _first(priority: str) -> str:
+    """How the keys of a priority's lines begin. In the order of bytes, whatever the database's own order is."""
+    return f"lpad(({priority} + 32768)::text, 5, '0') COLLATE \"C\""
 
 
 def key_of(row: str) -> str:
     """A line as one value, of a row of that name with its columns."""
-    columns = {name: f"{row}{name}" for name in LINE}
-    return (
-        f"({_key(columns['priority'], columns['submitter'])} || chr(31) || {columns['type']} || chr(31) || "
-        f'{columns["shape"]}) COLLATE "C"'
-    )
+    return f"({_first(row + 'priority')}" + "".join(f" || chr(31) || {row}{name}" for name in LINE[1:]) + ")"
 
 
 LINE = ("priority", "submitter", "type", "shape")
 COLUMNS_OF_LINE = ", ".join(LINE)
-KEY = f"({key_of('')})"
+KEY = key_of("")
 """As the index has it. One value, since a search has to stop where the next line begins: of a comparison of rows
 Postgres heeds the first column only for that, and would go on to the end of the priority. And no other index has it,
 which might be taken for a week that was empty when the plan was made."""
@@ -111,10 +107,10 @@ ORDER = f"{KEY}, {PLACE}"
 """Of the index: line by line, and each by deadline, then by age. Without a deadline comes last."""
 
 # Places before and behind all lines of a priority, or of a submitter in it.
-BEFORE_PRIORITY = "lpad(({priority} + 32768)::text, 5, '0') COLLATE \"C\""
-BEHIND_PRIORITY = "(lpad(({priority} + 32768)::text, 5, '0') || chr(32)) COLLATE \"C\""
-BEFORE_SUBMITTER = f'({_key("{priority}", "{submitter}")} || chr(31)) COLLATE "C"'
-BEHIND_SUBMITTER = f'({_key("{priority}", "{submitter}")} || chr(32)) COLLATE "C"'
+BEFORE_PRIORITY = _first("{priority}")
+BEHIND_PRIORITY = f"({_first('{priority}')} || chr(32))"
+BEFORE_SUBMITTER = f"({_first('{priority}')} || chr(31) || {{submitter}} || chr(31))"
+BEHIND_SUBMITTER = f"({_first('{priority}')} || chr(31) || {{submitter}} || chr(32))"
 
 PUT_BACK = f"""put_back AS (
     UPDATE tasks AS t SET due = true

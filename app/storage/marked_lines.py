@@ -7,7 +7,7 @@ import asyncpg
 
 from app.clock import clock
 from app.protocol.ids import uuid7
-from app.storage.database import Database, DedicatedConnection
+from app.storage.database import DedicatedConnection
 from app.storage.lines import (
     BACK,
     BEGIN,
@@ -161,13 +161,13 @@ class MarkedLines:
 
 
 class Sweep:
-    """Looks from the heads on, over a connection of its own, for what claims and looks that begin at marks pass by.
+    """Looks from the heads on, over a connection for such, for what claims and looks that begin at marks pass by.
 
     `kids` are the encryption keys that the node has.
     """
 
-    def __init__(self, database: Database, marks: Marks, kids: Callable[[], Sequence[str]]) -> None:
-        self._connection = database.dedicated("sweep")
+    def __init__(self, connection: DedicatedConnection, marks: Marks, kids: Callable[[], Sequence[str]]) -> None:
+        self._connection = connection
         self._marks = marks
         self._kids = kids
 
@@ -189,10 +189,6 @@ class Sweep:
         self._marks.judge(last["took_s"], len(asked))
         self._marks.swept_at = now
         return self._marks.swept(asked, found, _latest(now.timestamp()))
-
-    async def close(self) -> None:
-        """Closes the connection."""
-        await self._connection.close()
 
 
 def put_back(marks: Marks, rows: Sequence[asyncpg.Record]) -> None:

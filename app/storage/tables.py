@@ -119,10 +119,10 @@ Index("tasks_submitter", tasks.c.submitter, tasks.c.task_id)
 # The order in which tasks are claimed: see app/storage/lines.py.
 Index(
     "tasks_lines",
-    # As Postgres tells it, but for COLLATE "C".
+    # As Postgres tells it.
     text(
-        "((((((lpad((priority + 32768)::text, 5, '0') || chr(31)) || submitter) || chr(31)) || type) || chr(31)) "
-        "|| shape)"
+        "(((((((lpad((priority + 32768)::text, 5, '0') COLLATE \"C\") || chr(31)) || submitter) || chr(31)) || type) "
+        "|| chr(31)) || shape)"
     ),
     text("coalesce(deadline, 'infinity')"),
     tasks.c.task_id,

@@ -16,7 +16,7 @@ CREATE INDEX tasks_lines ON tasks ({columns}, task_id)
     WHERE lease_owner IS NULL AND (state = 'ResourceAllocation' OR (state = 'Waiting' AND due))
 """
 _LINE = """
-(lpad((priority + 32768)::text, 5, '0') || chr(31) || submitter || chr(31) || type || chr(31) || shape) COLLATE "C"
+lpad((priority + 32768)::text, 5, '0') COLLATE "C" || chr(31) || submitter || chr(31) || type || chr(31) || shape
 """
 
 

@@ -155,7 +155,7 @@ async def entries_passed(store: Store, line: Line) -> int:
 async def test_beside_a_transaction_that_stays_open_claims_pass_no_more_than_before(database_url: str) -> None:
     async with open_store(database_url) as store:
         tasks = [accepted_task() for _ in range(10)]
-        line, sweep = line_of(tasks[0]), Sweep(store.database, store.leases._marks, tuple)
+        line, sweep = line_of(tasks[0]), Sweep(store.leases.sweeps, store.leases.marks, tuple)
         await store.put(*tasks)
         base = await entries_passed(store, line)
         async with forgotten_transaction(database_url):
@@ -163,12 +163,11 @@ async def test_beside_a_transaction_that_stays_open_claims_pass_no_more_than_bef
             await store.sql.execute("VACUUM tasks")
             assert await entries_passed(store, line) > 20_000, "from the head, by a look and by a claim"
             await sweep.sweep()
-            assert store.leases._marks.in_force
+            assert store.leases.marks.in_force
             assert await entries_passed(store, line) <= base + 10
         await store.sql.execute("VACUUM tasks")
         await sweep.sweep()
-        assert not store.leases._marks.in_force
-        await sweep.close()
+        assert not store.leases.marks.in_force
 
 
 @pytest.mark.chaos

@@ -15,7 +15,7 @@ ECHO, SLEEP = ("echo", '{"cpu":10}'), ("sleep", '{"cpu":10}')
 
 @pytest.fixture
 async def reader(store: Store) -> AsyncIterator[AheadReader]:
-    made = AheadReader(store.database, store.leases._marks)
+    made = AheadReader(store.database, store.leases.marks)
     yield made
     await made.close()
 
@@ -53,9 +53,9 @@ async def test_beside_many_dead_entries_it_says_that_there_is_more_than_nothing(
 ) -> None:
     tasks = some(3)
     await store.put(*tasks)
-    store.leases._marks.judge(2 * ahead.MOST_DEAD_S, 1)
+    store.leases.marks.judge(2 * ahead.MOST_DEAD_S, 1)
     assert await reader.of_stored(tasks[2]) == ({}, False)
-    store.leases._marks.judge(ahead.MOST_DEAD_S / 2, 1)
+    store.leases.marks.judge(ahead.MOST_DEAD_S / 2, 1)
     assert await reader.of_stored(tasks[2]) == ({ECHO: 2}, True)
 
 

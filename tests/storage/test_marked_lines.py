@@ -1,6 +1,5 @@
 """Looks and claims that begin at marks find what those find that begin at the heads; sweeps find the rest."""
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
@@ -20,15 +19,14 @@ ALL = Walk(None, 100)
 
 
 @pytest.fixture
-async def sweep(store: Store) -> AsyncIterator[Sweep]:
+async def sweep(store: Store) -> Sweep:
     """Marks are in force from the first sweep on, however little there is to pass."""
-    marks = store.leases._marks
+    marks = store.leases.marks
     marks.judge = lambda *_: None  # type: ignore[method-assign]
     marks.in_force = True
-    sweep = Sweep(store.database, marks, tuple)
+    sweep = Sweep(store.leases.sweeps, marks, tuple)
     await sweep.sweep()
-    yield sweep
-    await sweep.close()
+    return sweep
 
 
 async def claim(store: Store, task: Task, wanted: int) -> list[str]:
@@ -51,7 +49,7 @@ async def test_looks_and_claims_agree_with_the_rules_over_plain_data(
 ) -> None:
     """Whatever was swept and claimed before, and comes behind that."""
     await store.sql.execute("TRUNCATE tasks")
-    marks = store.leases._marks
+    marks = store.leases.marks
     marks._marks.clear()
     backlog = Backlog()
     for _ in range(data.draw(st.integers(1, 3))):
@@ -119,7 +117,7 @@ async def test_an_earlier_deadline_comes_first_whoever_stored_it(store: Store, s
     await store.put(*tasks)
     await claim(store, tasks[0], 2)
     await store.put(here, there)
-    store.leases._marks.written(here)
+    store.leases.marks.written(here)
     assert await claim(store, tasks[0], 2) == [tasks[2].task_id, here.task_id]
     await sweep.sweep()
     assert await claim(store, tasks[0], 2) == [tasks[3].task_id, there.task_id]
@@ -157,7 +155,7 @@ async def test_lines_of_tasks_stored_lately_are_marked_whoever_claims_them(store
     tasks = long_ago(3)
     await store.put(*tasks, started(accepted_task(submitter="bob")))
     await sweep.sweep()
-    marks = dict(store.leases._marks.places())
+    marks = dict(store.leases.marks.places())
     assert marks.pop(line_of(tasks[0])) == place_of(None, tasks[0].task_id), "the first that waits"
     assert [line.submitter for line in marks] == ["bob"], "nothing waits: any time lately"
 
