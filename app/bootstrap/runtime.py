@@ -196,7 +196,7 @@ class Runtime:
     async def _sweep(self) -> None:
         if await self._storage.sweep.sweep():
             self._execution.dispatcher.look()
-            self._execution.outside.look()
+            self._execution.outside.claims.look()
 
     async def _report(self) -> None:
         others = await self._storage.nodes.report(self._execution.manager.snapshot())
