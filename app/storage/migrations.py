@@ -27,6 +27,10 @@ _REVISION = text("SELECT version_num FROM alembic_version")
 # Two that migrate at once (replicas that start together) take turns; the second finds nothing to do.
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtext('task_executor.migrate'))")
 
+# At once and in the order in which the service's statements lock them: whoever makes an index and then drops another
+# locks more step by step, and a claim, which does so too, and a migration would wait for each other.
+_LOCK_TABLES = text("LOCK TABLE tasks, history IN ACCESS EXCLUSIVE MODE")
+
 
 class SchemaMismatch(Exception):
     """The database's schema is not this version's; the message is one sentence that says what to do."""
@@ -86,6 +90,8 @@ def _upgrade(connection: Connection) -> None:
     if found is not None:
         _refuse_newer(found)
     if found != head():
+        if found is not None:
+            connection.execute(_LOCK_TABLES)
         _migrate(connection)
         logger.info("the schema went from revision %s to %s", found or "none", head())
 
