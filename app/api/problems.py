@@ -19,7 +19,7 @@ from starlette.responses import Response
 from app.api.envelope_problems import ENVELOPE_PROBLEMS, INVALID_MESSAGE
 from app.api.problem import MEDIA_TYPE, TITLES, Problem
 from app.delivery.acknowledgements import NotYetSent
-from app.delivery.places import TooManyStreams
+from app.delivery.places import TooManyStreams, TooManyWaits
 from app.execution.cancellation import AlreadyOver
 from app.execution.outside import LeaseLost, NoSuchExecution
 from app.protocol.problems import MemberError, member_error
@@ -49,6 +49,7 @@ __all__ = [
 
 RETRY_AFTER_S = "1"
 STREAMS_RETRY_AFTER_S = "5"
+WAITS_RETRY_AFTER_S = "1"
 QUOTA_RETRY_AFTER_S = "5"
 
 _process = secrets.token_hex(6)
@@ -147,6 +148,15 @@ def _too_many_streams(error: TooManyStreams) -> Problem:
     )
 
 
+def _too_many_waits(error: TooManyWaits) -> Problem:
+    return Problem(
+        429,
+        "too-many-waits",
+        f"{_sentence(error)} Ask without waiting, or wait for fewer tasks at once.",
+        headers={"Retry-After": WAITS_RETRY_AFTER_S},
+    )
+
+
 def _rate_limited(error: RateLimited) -> Problem:
     advice = f"Wait {error.retry_after_s} s."
     if error.cost > error.rate.limit:
@@ -214,6 +224,7 @@ _TABLE: dict[type[Exception], Callable[[Any], Problem]] = {
     LeaseLost: _lease_lost,
     NoSuchExecution: lambda _error: NOT_FOUND,
     TooManyStreams: _too_many_streams,
+    TooManyWaits: _too_many_waits,
     RateLimited: _rate_limited,
     ClientDisconnect: _gone,
     QuotaExceeded: _quota_exceeded,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from app.api.policies import Door, Open
 from app.delivery.acknowledgements import Acknowledgements
 from app.delivery.following import HistoryFollower
-from app.delivery.places import StreamPlaces
+from app.delivery.places import Places
 from app.delivery.watch import Watch
 from app.delivery.webhooks.secrets import SigningSecrets
 from app.delivery.webhooks.sender import WebhookSender
@@ -63,7 +63,7 @@ class Service:
     retry: Retry
     acknowledgements: Acknowledgements
     follower: HistoryFollower
-    streams: StreamPlaces
+    places: Places
     delivery_log: DeliveryLog
     webhooks: WebhookSender
     webhook_secrets: SigningSecrets

@@ -8,7 +8,7 @@ from app.bootstrap.storage import Storage
 from app.bootstrap.webhooks import Webhooks
 from app.delivery.acknowledgements import Acknowledgements
 from app.delivery.following import HistoryFollower
-from app.delivery.places import StreamPlaces
+from app.delivery.places import Places
 from app.delivery.watch import Watch
 from app.execution.periodic import Periodic
 from app.outbound.client import OutboundClient
@@ -32,7 +32,7 @@ class Delivery:
         self._lease_s = settings.execution.lease_s
         self.watch = Watch()
         self.follower = HistoryFollower(storage.queries, storage.heads, self.watch)
-        self.streams = StreamPlaces()
+        self.places = Places(settings.security.max_waits)
         self.acknowledgements = Acknowledgements(
             storage.leases, storage.journal, storage.queries, storage.reader, execution.dispatcher.acknowledge
         )

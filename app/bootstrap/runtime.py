@@ -44,8 +44,7 @@ FORGET_RATES_S = 60.0
 async def running_service(settings: Settings, metrics: Metrics) -> AsyncIterator[Service]:
     """A running service; taken down in the reverse order, attempts first.
 
-    Raises what stops a start, each with one sentence: EmbeddedPostgresError, DataDirectoryInUse, SchemaMismatch,
-    UnfitDatabase, StorageUnavailable, TaskTypeError, KeyConfigurationError.
+    Raises what stops a start: an error of one of the rooms, each with one sentence for the operator.
     """
     _arm(settings.faults)
     async with AsyncExitStack() as stack:
@@ -82,7 +81,7 @@ async def running_service(settings: Settings, metrics: Metrics) -> AsyncIterator
             retry=submission.retry,
             acknowledgements=delivery.acknowledgements,
             follower=delivery.follower,
-            streams=delivery.streams,
+            places=delivery.places,
             delivery_log=storage.delivery_log,
             webhooks=delivery.webhooks.sender,
             webhook_secrets=delivery.webhooks.secrets,

@@ -1,9 +1,49 @@
-"""How many streams there may be at once: a stream costs a connection and memory for as long as it lasts."""
+"""How many streams, and answers that are held back, there may be at once at this node.
+
+Each costs a connection and memory for as long as it lasts, and all of them share what connections there are.
+"""
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 PER_SUBJECT = 100
 PER_TASK = 5
+
+
+class TooManyWaits(Exception):
+    """The subject has as many answers held back at this node as it may have."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"there are {limit} answers held back for you already")
+        self.limit = limit
+
+
+class WaitPlaces:
+    """The places for answers that are held back until something has changed: long polls and claims that wait."""
+
+    def __init__(self, per_subject: int) -> None:
+        self._per_subject = per_subject
+        self._taken: Counter[str] = Counter()
+
+    @contextmanager
+    def taken_by(self, subject: str) -> Iterator[None]:
+        """Holds a place. Raises TooManyWaits."""
+        if self._taken[subject] >= self._per_subject:
+            raise TooManyWaits(self._per_subject)
+        self._taken[subject] += 1
+        try:
+            yield
+        finally:
+            self._taken[subject] -= 1
+            # Whoever has none leaves no trace.
+            if not self._taken[subject]:
+                del self._taken[subject]
+
+    @property
+    def taken(self) -> int:
+        """Answers that are held back now."""
+        return self._taken.total()
 
 
 class TooManyStreams(Exception):
@@ -62,3 +102,11 @@ class Place:
         if self._held:
             self._held = False
             self._places.give_back(*self._key)
+
+
+class Places:
+    """All places of one node; `waits` is how many of that kind a subject may have."""
+
+    def __init__(self, waits: int) -> None:
+        self.streams = StreamPlaces()
+        self.waits = WaitPlaces(waits)

@@ -7,7 +7,7 @@ wait are walked in turns, as for the nodes themselves, whichever executor asks.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -86,14 +86,20 @@ class OutsideClaims:
             self._news = asyncio.Event()
 
     async def claim(
-        self, executor: str, types: Sequence[str], offered: Amounts | None, limit: int, wait_s: float
+        self,
+        executor: str,
+        types: Sequence[str],
+        offered: Amounts | None,
+        limit: int,
+        wait_s: float,
+        gone: Callable[[], Awaitable[bool]],
     ) -> list[Execution]:
         """Attempts for an executor, begun: as many as it asks for and its offer has room for, held back up to `wait_s`.
 
-        Raises StorageUnavailable.
+        None for one that is `gone`: its attempts would be lost with the answer. Raises StorageUnavailable.
         """
         deadline = time.monotonic() + wait_s
-        while True:
+        while not await gone():
             news = self._news
             wanted = [name for name in types if not self._paused(name)]
             found = await self._claim(owner_of(executor), wanted, offered, limit) if wanted else []
@@ -102,6 +108,7 @@ class OutsideClaims:
                 return found
             with suppress(TimeoutError):
                 await asyncio.wait_for(news.wait(), min(left_s, POLL_S))
+        return []
 
     async def _claim(self, owner: str, types: Sequence[str], offered: Amounts | None, limit: int) -> list[Execution]:
         wants = await self._wants(types, offered, limit)

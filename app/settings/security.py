@@ -61,6 +61,12 @@ class SecuritySettings(Section):
         description="How often one address may call a service without a valid token, in the same form. Where it is "
         "not set, as often as RATE_LIMIT says.",
     )
+    max_waits: int = Field(
+        default=500,
+        ge=1,
+        description="Answers that a service holds back at once for one submitter or executor (`Prefer: wait`, and "
+        "claims with `wait_s`).",
+    )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         description="Origins whose pages may read answers in a browser, separated by commas, such as "

@@ -9,13 +9,14 @@ from app.protocol.roles import Role
 from tests.api.caller import Caller, Callers, sleeping
 from tests.support.service import Service
 
+MAX_WAITS = 20
 CAPACITY = '{"cpu": 4, "memory_mb": 4096, "gpu": 0, "custom": {"licence": 1}}'
 
 
 @pytest.fixture(scope="session")
 def wire(shared_service: Callable[..., Service]) -> Service:
-    """A running service with one licence to hold."""
-    return shared_service(capacity=CAPACITY, cancel_grace_s="0.2", drain_s="1")
+    """A running service with one licence to hold, which holds back few answers for each caller."""
+    return shared_service(capacity=CAPACITY, cancel_grace_s="0.2", drain_s="1", max_waits=str(MAX_WAITS))
 
 
 @pytest.fixture

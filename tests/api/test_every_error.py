@@ -143,6 +143,6 @@ def test_every_known_error_is_among_them() -> None:
     raised = {type(error) for error, _ in ERRORS}
     # Those with a task or a rate in them are raised by real services: tests/api/routers, tests/api/test_rate_limits.py.
     elsewhere = {"AlreadyOver", "KeyReused", "LeaseLost", "NoSuchExecution", "NotFailed", "NotYetSent"}
-    elsewhere |= {"RateLimited", "TooManyStreams"}
+    elsewhere |= {"RateLimited", "TooManyStreams", "TooManyWaits"}
     missing = {known.__name__ for known in KNOWN if known not in raised} - elsewhere
     assert not missing, json.dumps(sorted(missing))

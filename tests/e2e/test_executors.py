@@ -72,6 +72,17 @@ async def names(client: httpx.AsyncClient, task_id: str) -> list[str]:
     return [item["name"] for item in items]
 
 
+async def test_an_executor_that_has_gone_while_it_waited_is_given_nothing(
+    alice: httpx.AsyncClient, printer: httpx.AsyncClient, other: httpx.AsyncClient
+) -> None:
+    with pytest.raises(httpx.ReadTimeout):
+        await printer.post("/v1/executions/claim", json={"wait_s": 30}, timeout=0.5)
+    task_id = await submit(alice)
+    (execution,) = await claim(other, wait_s=10)
+    assert execution["execution_id"] == f"{task_id}.1", "no attempt was lost"
+    assert (await say(other, execution, "complete", result=None)).status_code == 200
+
+
 async def test_from_the_claim_to_the_result(
     service: Service, alice: httpx.AsyncClient, printer: httpx.AsyncClient, database_url: str
 ) -> None:

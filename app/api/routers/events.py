@@ -51,7 +51,7 @@ async def stream_events(request: Request) -> Response:
         return Response(status_code=204)
     # A key that is missing here is told before the stream begins.
     await shown(request, service, principal, task)
-    place = service.streams.take(principal.subject, task.task_id)
+    place = service.places.streams.take(principal.subject, task.task_id)
     events: Events = service.follower.follow(
         task,
         after,

@@ -1,5 +1,6 @@
 """Executors outside: claim tasks, say how they go, and end them."""
 
+from contextlib import nullcontext
 from typing import Annotated
 
 import orjson
@@ -53,14 +54,18 @@ async def claim_tasks(request: Request) -> Response:
     With `wait_s` the answer is held back until there is something to do. Only kinds of task that run outside
     (`runs_in: external`) are to be had here.
     """
-    service, wanted = service_of(request), await _body(request, Claim, "claim")
-    found = await service.outside.claims.claim(
-        principal_of(request).subject,
-        _types(service, wanted),
-        None if wanted.resources is None else wanted.resources.amounts(),
-        wanted.limit,
-        0 if service.closing else wanted.wait_s,
-    )
+    service, executor = service_of(request), principal_of(request).subject
+    wanted = await _body(request, Claim, "claim")
+    wait_s = 0 if service.closing else wanted.wait_s
+    with service.places.waits.taken_by(executor) if wait_s else nullcontext():
+        found = await service.outside.claims.claim(
+            executor,
+            _types(service, wanted),
+            None if wanted.resources is None else wanted.resources.amounts(),
+            wanted.limit,
+            wait_s,
+            gone=request.is_disconnected,
+        )
     return JsonAnswer(200, orjson.dumps({"executions": [_given(service, each) for each in found]}))
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 from fastapi import APIRouter, Request
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from app.api import examples
@@ -125,15 +126,16 @@ async def get_task(request: Request) -> Response:
     service = service_of(request)
     task = await visible_task(service, principal_of(request), request.path_params["task_id"])
     wait_s = wait_of(request)
-    if wait_s is not None and not task.state.terminal:
-        task = await _changed(request, task, known_version(request), wait_s)
+    if wait_s and not task.state.terminal:
+        with service.places.waits.taken_by(principal_of(request).subject):
+            task = await _changed(request, task, known_version(request), wait_s)
     return await _status(request, service, await shown(request, service, principal_of(request), task), waited=wait_s)
 
 
 async def _changed(request: Request, task: Task, known: int | None, wait_s: float) -> Task:
     """The task once it is another than the client knows, or as it is after the wait.
 
-    Raises the 401 problem where the token is revoked meanwhile.
+    Raises the 401 problem where the token is revoked meanwhile, ClientDisconnect where the client has gone.
     """
     service, principal = service_of(request), principal_of(request)
     version = task.version if known is None else known
@@ -149,6 +151,8 @@ async def _changed(request: Request, task: Task, known: int | None, wait_s: floa
             await subscription.wait(min(left_s, 1.0))
             if service.verifier.has_revoked(principal, time.time()):
                 raise UNAUTHENTICATED
+            if await request.is_disconnected():
+                raise ClientDisconnect
 
 
 async def _status(request: Request, service: Service, task: Task, waited: int | None) -> Response:

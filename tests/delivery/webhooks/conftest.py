@@ -27,6 +27,14 @@ def sink() -> Iterator[Sink]:
 
 
 @pytest.fixture
+def elsewhere() -> Iterator[Sink]:
+    """Another one."""
+    thread = SinkThread(f"127.0.0.{next(_numbers)}")
+    yield thread.sink
+    thread.close()
+
+
+@pytest.fixture
 def start_quick(start_service: Callable[..., Service]) -> Callable[..., Service]:
     """Starts services that may call the loopback and try again soon."""
     return lambda **settings: start_service(**{**QUICK, **settings})

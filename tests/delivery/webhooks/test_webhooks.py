@@ -14,7 +14,7 @@ from app.storage.database import driver_dsn
 from tests.api.caller import Caller, Callers, Json, details, message, pointers
 from tests.delivery.webhooks.receiving import SECRET, acknowledge, delivery, recorded, sequences
 from tests.support.service import Service
-from tests.support.sink import Behaviour, Sink, answers, drips, drips_its_body, floods, floods_headers, resets
+from tests.support.sink import Behaviour, Sink, answers, drips, drips_its_body, floods, floods_headers, hangs, resets
 from tests.support.waiting import wait_until
 
 ALL = [2, 5, 8]
@@ -69,6 +69,19 @@ def test_the_status_is_all_that_is_waited_for(alice: Caller, sink: Sink, behavio
     task_id = alice.submit(message(callback={"url": sink.tell("/hook", behaviour)}))
     delivery(alice, task_id, "delivered")
     assert sequences(sink.at("/hook")) == ALL
+
+
+def test_whoever_sends_a_host_gets_eight_at_once(callers: Callers, alice: Caller, sink: Sink, elsewhere: Sink) -> None:
+    url = sink.tell("/hook", hangs)
+    for _ in range(3):
+        submitter = callers.make(Role.SUBMITTER)
+        for _ in range(4):
+            submitter.submit(message(callback={"url": url}))
+    wait_until(lambda: len(sink.at("/hook")) == 8, "the places of the host are taken")
+    alice.submit(message(callback={"url": url}))
+    alice.submit(message(callback={"url": elsewhere.tell("/hook", answers(200))}))
+    wait_until(lambda: elsewhere.at("/hook"), "the sender has looked since, and goes on at other hosts")
+    assert len(sink.at("/hook")) == 8
 
 
 def test_headers_that_never_end_are_a_timeout(alice: Caller, sink: Sink) -> None:
