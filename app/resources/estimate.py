@@ -48,6 +48,10 @@ class Estimate(NamedTuple):
     expected: float
     latest: float
 
+    def holds(self, at: float) -> bool:
+        """Whether that is inside the range."""
+        return self.earliest <= at <= self.latest
+
 
 class Remaining(NamedTuple):
     """What a running task has yet to run, in seconds: rarely less, as likely more as less, and rarely more."""
@@ -133,9 +137,10 @@ def _in_file(ahead: Sequence[Batch], share: float) -> tuple[float, float]:
     longest = (0.0, 0.0)
     for batch in ahead:
         if batch.share + share > 1:
-            files = batch.number / int(1 / batch.share + EVEN)
-            variance = batch.number / int(1 / batch.share + EVEN) ** 2 + files**2 / batch.runs.count
-            longest = max(longest, (files * batch.runs.mean_s, variance * batch.runs.variance))
+            beside = int(1 / batch.share + EVEN)
+            each_file = batch.number / beside
+            variance = (each_file / beside + each_file**2 / batch.runs.count) * batch.runs.variance
+            longest = max(longest, (each_file * batch.runs.mean_s, variance))
     return longest
 
 
@@ -157,11 +162,15 @@ def _by_pace(fit: Estimate, ahead: Sequence[Batch], share: float, paced: Paced) 
 
 
 def _agreed(by_order: Estimate, by_pace: Estimate) -> Estimate:
-    """What the two come to: where they contradict each other the pace is believed, and the range is that of both."""
-    if by_order.earliest <= by_pace.expected <= by_order.latest:
-        return by_order._replace(expected=(by_order.expected + by_pace.expected) / 2)
+    """What the two come to: halfway; where each holds the other for impossible, the pace is believed.
+
+    The range is the order's; where that leaves the pace out, it is that of both.
+    """
+    between = (by_order.expected + by_pace.expected) / 2
+    if by_order.holds(by_pace.expected):
+        return by_order._replace(expected=between)
     earliest, latest = min(by_order.earliest, by_pace.earliest), max(by_order.latest, by_pace.latest)
-    return Estimate(earliest, by_pace.expected, latest)
+    return Estimate(earliest, between if by_pace.holds(by_order.expected) else by_pace.expected, latest)
 
 
 def _passed(ahead: Sequence[Batch], share: float) -> float:

@@ -93,8 +93,8 @@ def paced_ahead() -> list[Batch]:
     return [Batch(20, 0.75, runs_of(*[10.0] * 60)), Batch(20, 0.25, runs_of(*[2.0] * 60))]
 
 
-def paced_estimate(interval_s: float) -> Estimate:
-    paced = Paced(runs_of(*[interval_s] * 60), 0.0)
+def paced_estimate(*intervals: float) -> Estimate:
+    paced = Paced(runs_of(*intervals * (60 // len(intervals))), 0.0)
     return estimate(0.0, Estimate(0.0, 0.0, 0.0), [], paced_ahead(), 0.25, paced)
 
 
@@ -104,6 +104,14 @@ def test_the_pace_of_its_size_is_believed_where_it_contradicts_the_order_and_the
     assert contradicted.expected == pytest.approx(21 * 2.0)
     assert contradicted.earliest < 21 * 2.0
     assert contradicted.latest == by_order.latest
+
+
+def test_between_a_pace_that_varies_widely_and_the_order_the_start_is_expected_halfway() -> None:
+    by_order = estimate(0.0, Estimate(0.0, 0.0, 0.0), [], paced_ahead(), 0.25)
+    unsure = paced_estimate(*[0.0] * 20, *[12.0] * 10)
+    assert unsure.expected == pytest.approx((by_order.expected + 21 * 4.0) / 2)
+    assert unsure.earliest < 21 * 4.0
+    assert unsure.latest >= by_order.latest
 
 
 def test_a_pace_that_agrees_with_the_order_leaves_the_range_as_it_is() -> None:
