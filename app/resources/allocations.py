@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from app.protocol.resources import Amounts
-from app.resources.estimate import Batch, Estimate, estimate, remaining
+from app.resources.estimate import Estimate, estimate, remaining
 from app.resources.lanes import Lane, Shape
 from app.resources.learnt import Learnt
-from app.resources.policy import Holding, dominant_share, earliest_fit, expected_end
+from app.resources.policy import Holding, dominant_share, earliest_fit, expected_end, total
 from app.resources.pool import NotAllocated, Pool
 from app.resources.request import Grant, Request
 
@@ -44,11 +44,7 @@ class Allocations:
 
     def all_fit(self, requests: dict[str, Request]) -> bool:
         """Whether all the requests could be granted now, together."""
-        total: Amounts = {}
-        for request in requests.values():
-            for unit, amount in request.amounts.items():
-                total[unit] = total.get(unit, 0) + amount
-        return self.pool.fits(total)
+        return self.pool.fits(total(request.amounts for request in requests.values()))
 
     def share_of(self, amounts: Amounts) -> float:
         """The dominant share of so much in the node."""
@@ -102,16 +98,17 @@ class Allocations:
 
         None before any task has been seen to end.
         """
-        times, idleness = self.learnt.times, self.learnt.idleness
-        usual = times.of_all()
+        learnt = self.learnt
+        usual = learnt.times.of_all()
         if usual is None:
             return None
         batches = [
-            Batch(count, share := self.share_of(dict(vector)), times.runs(kind) or usual, idleness.before(share))
+            batch
             for (kind, vector), count in ahead.items()
+            if (batch := learnt.batch(kind, count, self.share_of(dict(vector))))
         ]
         left = [
-            remaining(times.runs(each.request.kind) or usual, now - each.granted_at, each.request.timeout_s)
+            remaining(learnt.times.runs(each.request.kind) or usual, now - each.granted_at, each.request.timeout_s)
             for each in holders
         ]
         held = [each.request.amounts for each in holders]
@@ -121,7 +118,7 @@ class Allocations:
         ]
         running = [(each.share, its_left) for each, its_left in zip(holders, left, strict=True)]
         share = self.share_of(request.amounts)
-        return estimate(now, Estimate(*fits), running, batches, share, self.learnt.pace.of(share))
+        return estimate(now, Estimate(*fits), running, batches, share, learnt.pace.of(share))
 
     def expected_end(self, task_id: str, now: float) -> float | None:
         """When the task should give back what it holds; None where it holds nothing, or its kind is unknown."""

@@ -32,6 +32,14 @@ def memory_limit(root: Path) -> int | None:
     return min((limit for group in _groups(root, "memory") if (limit := _memory_bytes(group))), default=None)
 
 
+def read(path: Path) -> str:
+    """What stands in a file of the kernel's; nothing where it is not there, or not for us."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
 def parse_mounts(mountinfo: str) -> list[Mount]:
     """The mounts of control groups in the text of /proc/self/mountinfo (proc_pid_mountinfo(5))."""
     mounts = []
@@ -58,8 +66,8 @@ def parse_membership(membership: str) -> dict[str, PurePosixPath]:
 
 def _groups(root: Path, controller: str) -> Iterator[Path]:
     """The directories of our own group and of all above it, for a controller, in both versions."""
-    membership = parse_membership(_read(root / "proc/self/cgroup"))
-    for mount in parse_mounts(_read(root / "proc/self/mountinfo")):
+    membership = parse_membership(read(root / "proc/self/cgroup"))
+    for mount in parse_mounts(read(root / "proc/self/mountinfo")):
         if mount.controllers and controller not in mount.controllers:
             continue
         group = membership.get(controller if mount.controllers else "")
@@ -78,23 +86,16 @@ def _below(group: PurePosixPath, top: PurePosixPath) -> PurePosixPath:
 
 def _cpu_quota(group: Path) -> float | None:
     """Cores by `cpu.max` ("200000 100000", or "max 100000"), or by the two files of version 1 (-1 is no limit)."""
-    quota, _, period = _read(group / "cpu.max").strip().partition(" ")
+    quota, _, period = read(group / "cpu.max").strip().partition(" ")
     if not quota:
-        quota, period = _read(group / "cpu.cfs_quota_us").strip(), _read(group / "cpu.cfs_period_us").strip()
+        quota, period = read(group / "cpu.cfs_quota_us").strip(), read(group / "cpu.cfs_period_us").strip()
     return int(quota) / int(period) if quota.isdecimal() and period.isdecimal() and int(period) else None
 
 
 def _memory_bytes(group: Path) -> int | None:
     """Bytes by `memory.max` or, in version 1, `memory.limit_in_bytes`."""
-    limit = _read(group / "memory.max").strip() or _read(group / "memory.limit_in_bytes").strip()
+    limit = read(group / "memory.max").strip() or read(group / "memory.limit_in_bytes").strip()
     return int(limit) if limit.isdecimal() else None
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
 
 
 def _unescape(field: str) -> str:

@@ -10,7 +10,7 @@ import psutil
 from pydantic import ValidationError
 
 from app.protocol.resources import Resources
-from app.resources.cgroups import cpu_limit, memory_limit
+from app.resources.cgroups import cpu_limit, memory_limit, read
 
 MIB = 1024 * 1024
 KEPT_LEAST_MB = 256
@@ -62,13 +62,13 @@ def memory_for_tasks(available_mb: int) -> int:
 
 def allowed_cpus(root: Path) -> int:
     """How many CPUs this process may run on: its affinity, which holds the cpuset of its container as well."""
-    found = _ALLOWED_CPUS.search(_read(root / "proc/self/status"))
+    found = _ALLOWED_CPUS.search(read(root / "proc/self/status"))
     return count_of_list(found[1]) if found else os.cpu_count() or 1
 
 
 def total_memory(root: Path) -> int:
     """Bytes of memory that the machine has."""
-    found = _MEM_TOTAL.search(_read(root / "proc/meminfo"))
+    found = _MEM_TOTAL.search(read(root / "proc/meminfo"))
     return int(found[1]) * 1024 if found else int(psutil.virtual_memory().total)
 
 
@@ -95,10 +95,3 @@ def nvml_devices() -> int:
             nvml.nvmlShutdown()
     except nvml.NVMLError:
         return 0
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""

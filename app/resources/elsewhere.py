@@ -10,11 +10,11 @@ from typing import Any
 
 from app.protocol.resources import Amounts, Resources, shortfall, to_wire
 from app.protocol.task import Task
-from app.resources.estimate import Batch, Estimate, estimate, remaining
+from app.resources.estimate import Estimate, estimate, remaining
 from app.resources.explanation import shown_start
 from app.resources.learnt import Learnt
 from app.resources.manager import ResourceManager
-from app.resources.policy import dominant_share
+from app.resources.policy import dominant_share, total
 from app.storage.ahead import AheadReader, Before
 from app.storage.controls import Mode
 from app.storage.nodes import Node, Nodes
@@ -91,18 +91,14 @@ def _start(
     usual = learnt.times.of_all()
     if usual is None:
         return None
-    capacity = _sum([_vector(node, "capacity") for node in nodes])
+    capacity = total([_vector(node, "capacity") for node in nodes])
     batches = [
-        Batch(
-            number,
-            share := dominant_share(amounts_of(shape), capacity),
-            learnt.times.runs(kind) or usual,
-            learnt.idleness.before(share),
-        )
+        batch
         for before in ahead
         for (kind, shape), number in before.sorts.items()
+        if (batch := learnt.batch(kind, number, dominant_share(amounts_of(shape), capacity)))
     ]
-    allocated = dominant_share(_sum([_vector(node, "allocated") for node in nodes]), capacity)
+    allocated = dominant_share(total([_vector(node, "allocated") for node in nodes]), capacity)
     running = [(allocated, remaining(usual, usual.mean_s / 2, float("inf")))]
     share = dominant_share(wanted, capacity)
     return estimate(now, Estimate(now, now, now), running, batches, share, learnt.pace.of(share))
@@ -114,14 +110,6 @@ def _large_enough(wanted: Amounts, nodes: Sequence[Node]) -> bool:
 
 def _vector(node: Node, name: str) -> Amounts:
     return Resources.model_validate(node.resources[name]).amounts()
-
-
-def _sum(vectors: Sequence[Amounts]) -> Amounts:
-    total: Amounts = {}
-    for vector in vectors:
-        for unit, amount in vector.items():
-            total[unit] = total.get(unit, 0) + amount
-    return total
 
 
 def _least(wanted: Amounts, vectors: Sequence[Amounts]) -> Amounts:

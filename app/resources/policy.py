@@ -65,6 +65,15 @@ def subtract(available: Amounts, amounts: Amounts) -> Amounts:
     return {unit: max(amount - amounts.get(unit, 0), 0) for unit, amount in available.items()}
 
 
+def total(vectors: Iterable[Amounts]) -> Amounts:
+    """The sum, unit by unit."""
+    summed: Amounts = {}
+    for vector in vectors:
+        for unit, amount in vector.items():
+            summed[unit] = summed.get(unit, 0) + amount
+    return summed
+
+
 def dominant_share(amounts: Amounts, capacity: Amounts) -> float:
     """The largest part of any one unit of the capacity that the request takes, 0..1.
 
