@@ -27,7 +27,7 @@ from app.submission.identifiers import new_task_id
 from app.submission.outcomes import InvalidTask, Submission, replay_of
 from app.submission.outlook import Outlook
 from app.submission.refusal import Refusals
-from app.submission.resource_validator import check_resources, resolve
+from app.submission.resource_validator import check_limits, check_resources, resolve
 from app.submission.seal import Seal, is_same
 from app.submission.task_validator import check_task
 from app.submission.verdict import Verdict
@@ -136,7 +136,7 @@ class SubmissionHandler:
         errors = checked.errors
         if checked.message is not None and checked.kind is not None:
             requested = resolve(checked.message.body.task_specification.resources, checked.kind)
-            errors = errors + self._callbacks.check(checked.message)
+            errors = errors + self._callbacks.check(checked.message) + check_limits(requested, checked.kind)
             if checked.kind.runs_in != "external":
                 errors = errors + check_resources(requested, self._outlook.capacities)
         return Verdict(self._callbacks.covered(value), checked, requested, errors)

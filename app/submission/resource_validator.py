@@ -6,6 +6,11 @@ from app.resources.capacities import Capacities
 from app.submission.task_validator import SPECIFICATION
 from app.task_types.definition import TaskType
 
+LIMITS = ("cpu", "memory_mb")
+"""Units that a child process is held to."""
+
+_HELD = "tasks of this kind are held to what they ask for"
+
 
 def resolve(request: Resources | None, kind: TaskType) -> Amounts:
     """What the task needs: the type's defaults, with the units that the message names in their place."""
@@ -15,6 +20,17 @@ def resolve(request: Resources | None, kind: TaskType) -> Amounts:
     if "custom" in named:
         named["custom"] = {**kind.resources.custom, **request.custom}
     return kind.resources.model_copy(update=named).amounts()
+
+
+def check_limits(amounts: Amounts, kind: TaskType) -> list[MemberError]:
+    """Where the task would run in a child process without the limits of its kind: an error for each that is asked away.
+
+    Of what asks for nothing any number runs at once, whatever the node has.
+    """
+    if kind.runs_in != "process":
+        return []
+    lifted = [unit for unit in LIMITS if unit in kind.resources.amounts() and unit not in amounts]
+    return [MemberError(f"{SPECIFICATION}/resources/{unit}", f"must be more than 0: {_HELD}") for unit in lifted]
 
 
 def check_resources(amounts: Amounts, capacities: Capacities) -> list[MemberError]:

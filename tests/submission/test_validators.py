@@ -1,5 +1,6 @@
 """Both validators: every mistake with its pointer, several at once, and what is checked against the node."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 
 from app.protocol.resources import Resources
 from app.resources.capacities import Capacities
-from app.submission.resource_validator import check_resources, resolve
+from app.submission.resource_validator import check_limits, check_resources, resolve
 from app.submission.task_validator import check_task
 from app.task_types.registry import Registry
 from tests.submission.messages import message, moment, with_member
@@ -110,6 +111,22 @@ def test_what_is_not_named_is_the_types_default(
     kind = registry.get("echo")
     assert kind is not None
     assert resolve(request_, kind) == amounts
+
+
+def test_a_child_process_cannot_be_asked_to_run_without_limits(registry: Registry) -> None:
+    in_the_loop = registry.get("echo")
+    assert in_the_loop is not None
+    kind = replace(in_the_loop, runs_in="process")
+    said = "must be more than 0: tasks of this kind are held to what they ask for"
+    nothing = resolve(Resources(cpu=0, memory_mb=0), kind)
+    assert {error.pointer: error.detail for error in check_limits(nothing, kind)} == {
+        f"{SPECIFICATION}/resources/cpu": said,
+        f"{SPECIFICATION}/resources/memory_mb": said,
+    }
+    assert check_limits(resolve(Resources(cpu=0.001, memory_mb=1), kind), kind) == []
+    assert check_limits({}, in_the_loop) == []
+    unlimited = replace(kind, resources=Resources(cpu=1))
+    assert check_limits(resolve(None, unlimited), unlimited) == []
 
 
 def test_more_than_there_will_ever_be(registry: Registry) -> None:
