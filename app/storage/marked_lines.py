@@ -138,6 +138,7 @@ class MarkedLines:
             places = [(text_of(line), *since_of(place)) for line, place in marks.places()]
             rows = await self._connection.fetch(_LOOK, *walks, *columns_of(sorted(places), 3), marks.swept_at)
         seen = seen_of(rows)
+        marks.saw([*seen.near, *seen.far])
         put_back(marks, rows)
         if marks.in_force:
             seen.due.extend(marks.with_strays())
@@ -175,9 +176,7 @@ class Sweep:
         """One sweep; answers whether something waits before a mark. Raises StorageUnavailable."""
         (now, *_), *recent = await self._connection.fetch(_LATELY)
         put_back(self._marks, await self._connection.fetch(_PUT_BACK))
-        marked = dict(self._marks.places())
-        asked: list[tuple[Line, Place | None]] = [*marked.items()]
-        asked += [(line, None) for _, *key in recent if (line := Line(*key)) not in marked]
+        asked = self._marks.to_sweep(Line(*key) for _, *key in recent)
         *rows, last = await self._connection.fetch(_SWEEP, *_arguments(asked), list(self._kids()))
         found = [Found([], None) for _ in asked]
         for number, before, deadline, task_id, _ in rows:

@@ -64,10 +64,21 @@ class Marks:
         self.swept_at: datetime | None = None
         """When the last sweep began, by the database's clock: whatever was due again then is in its line."""
         self._marks: dict[Line, Mark] = {}
+        self._unmarked: set[Line] = set()
 
     def places(self) -> list[tuple[Line, Place]]:
         """Every mark, as it is now."""
         return [(line, mark.place) for line, mark in self._marks.items()]
+
+    def saw(self, lines: Iterable[Line]) -> None:
+        """Something waits in these lines, of which nothing may have been claimed here: the next sweep marks them."""
+        if self.in_force:
+            self._unmarked.update(line for line in lines if line not in self._marks)
+
+    def to_sweep(self, also: Iterable[Line]) -> list[tuple[Line, Place | None]]:
+        """The lines to be swept: those with a mark, those seen since the last sweep, and others besides."""
+        unmarked, self._unmarked = {*self._unmarked, *also} - self._marks.keys(), set()
+        return [*self.places(), *((line, None) for line in sorted(unmarked))]
 
     def with_strays(self) -> list[Line]:
         """The lines in which something waits before the mark."""

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from app.protocol.task import Task
 from app.storage.lines import Line, Walk, Want, line_of, place_of, text_of
-from app.storage.marked_lines import Sweep
+from app.storage.marked_lines import RECENT, Sweep
 from app.storage.marks import MARKED
 from tests.resources.backlog import Backlog
 from tests.storage.stored import Store, accepted_task, ids, in_a_while, open_store, started
@@ -158,6 +158,16 @@ async def test_lines_of_tasks_stored_lately_are_marked_whoever_claims_them(store
     marks = dict(store.leases.marks.places())
     assert marks.pop(line_of(tasks[0])) == place_of(None, tasks[0].task_id), "the first that waits"
     assert [line.submitter for line in marks] == ["bob"], "nothing waits: any time lately"
+
+
+async def test_lines_that_a_look_finds_are_marked_by_the_next_sweep(store: Store, sweep: Sweep) -> None:
+    (old,) = long_ago(1, submitter="bob")
+    await store.put(old, *[accepted_task() for _ in range(RECENT)])
+    await sweep.sweep()
+    assert {line.submitter for line, _ in store.leases.marks.places()} == {"alice"}, "of the last tasks"
+    await store.leases.look(ALL, ALL, NO_WALK)
+    await sweep.sweep()
+    assert {line.submitter for line, _ in store.leases.marks.places()} == {"alice", "bob"}
 
 
 async def test_as_many_marks_as_there_can_be(store: Store, sweep: Sweep) -> None:

@@ -106,6 +106,16 @@ def test_a_line_in_which_nothing_waits_is_passed_but_for_its_deadlines() -> None
     assert (since(marks), since(marks, BOB)) == (at(7), due(3))
 
 
+def test_lines_that_were_seen_are_swept_too_while_marks_are_in_force() -> None:
+    marks, carol = marks_at(at(5)), ALICE._replace(submitter="carol")
+    marks.saw([ALICE, BOB])
+    assert marks.to_sweep([carol, BOB]) == [(ALICE, at(5)), (BOB, None), (carol, None)]
+    assert marks.to_sweep([]) == [(ALICE, at(5))]
+    marks.judge(0, 1)
+    marks.saw([BOB])
+    assert marks.to_sweep([]) == [(ALICE, at(5))]
+
+
 def test_marks_are_kept_of_the_lines_claimed_last() -> None:
     marks = marks_at(at(1))
     for number in range(MARKED):
