@@ -87,7 +87,7 @@ def standing(
 def _start(
     wanted: Amounts, nodes: Sequence[Node], ahead: Sequence[Before], learnt: Learnt, now: float
 ) -> Estimate | None:
-    """All nodes together are taken for one."""
+    """All nodes together are taken for one. What asks for more than they have runs outside, and is in nobody's way."""
     usual = learnt.times.of_all()
     if usual is None:
         return None
@@ -96,7 +96,7 @@ def _start(
         batch
         for before in ahead
         for (kind, shape), number in before.sorts.items()
-        if (batch := learnt.batch(kind, number, dominant_share(amounts_of(shape), capacity)))
+        if (asked := dominant_share(amounts_of(shape), capacity)) <= 1 and (batch := learnt.batch(kind, number, asked))
     ]
     allocated = dominant_share(total([_vector(node, "allocated") for node in nodes]), capacity)
     running = [(allocated, remaining(usual, usual.mean_s / 2, float("inf")))]

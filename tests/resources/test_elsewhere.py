@@ -58,6 +58,16 @@ def test_the_start_is_expected_once_the_nodes_together_are_through_what_is_ahead
     assert earliest < expected < latest
 
 
+def test_what_runs_outside_is_not_waited_for() -> None:
+    """It may ask for more than all nodes have: nothing is divided by how often that fits into them."""
+    times = RunTimes()
+    times.observe("print", 10.0)
+    found = told(
+        1000, [node("a", {"cpu": 1}, {"cpu": 1})], Before({("print", '{"cpu":1000000}'): 3}, complete=True), times
+    )
+    assert parse_time(found["expected_start"]).timestamp() == pytest.approx(1_000, abs=10)
+
+
 def test_where_more_is_ahead_than_was_counted_the_start_is_not_known() -> None:
     times = RunTimes()
     times.observe("echo", 10.0)
