@@ -110,7 +110,8 @@ class Submitter(RuleBasedStateMachine):
         if again:
             return multiple()
         # A deadline that has passed is left out: there is nothing then that would end it.
-        order = ORDERS["endless"] if task.order.deadline_s is not None else task.order
+        without = task.order.deadline_s is not None and details["deadline"] is None
+        order = ORDERS["endless"] if without else task.order
         message_id = response.json()["header"]["reference_id"]
         header = {**task.message["header"], "message_id": message_id}
         made = Expected({**task.message, "header": header}, order, details["task_id"])
