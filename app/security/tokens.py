@@ -6,17 +6,13 @@ finds the one key, after it claims.py reads the claims.
 """
 
 from hashlib import sha256
-from pathlib import Path
 
 from app.protocol.roles import Principal
 from app.security.claims import ClaimRules
 from app.security.compact import MAX_TOKEN_BYTES, json_object, read_compact, token_bytes
-from app.security.errors import InvalidToken, KeyConfigurationError
+from app.security.errors import InvalidToken
 from app.security.keys import KeySet
-from app.security.local_keys import LocalKeys
 from app.security.revoked import RevokedTokens
-
-__all__ = ["InvalidToken", "KeyConfigurationError", "TokenVerifier", "token_verifier"]
 
 DEFAULT_ISSUER = "task-executor"
 DEFAULT_AUDIENCE = "task-executor"
@@ -88,22 +84,3 @@ class TokenVerifier:
         if len(self._verified) >= self._cached_tokens:
             del self._verified[next(iter(self._verified))]
         self._verified[digest] = principal
-
-
-def token_verifier(
-    data_dir: Path,
-    issuer: str = DEFAULT_ISSUER,
-    audience: str = DEFAULT_AUDIENCE,
-    keys_file: Path | None = None,
-    secret: str | None = None,
-    max_lifetime_s: float = DEFAULT_MAX_LIFETIME_S,
-    leeway_s: float = DEFAULT_LEEWAY_S,
-) -> TokenVerifier:
-    """The verifier for the keys of this machine: a JWKS file, an HS256 secret, both, or the service's own key.
-
-    Raises KeyConfigurationError with one sentence for the operator.
-    """
-    if not issuer or not audience:
-        raise KeyConfigurationError("the tokens' issuer and audience must not be empty")
-    keys = KeySet(LocalKeys(data_dir, keys_file, secret).read())
-    return TokenVerifier(keys, ClaimRules(issuer, audience, max_lifetime_s, leeway_s))

@@ -9,8 +9,8 @@ from app.cli import credentials
 from app.cli.credentials import connect
 from app.cli.own_token import user_name
 from app.security.own_key import FILE_NAME, own_signing_key
-from app.security.tokens import token_verifier
 from tests.cli.scripted import Answer, ScriptedService
+from tests.security.verifying import token_verifier
 
 
 @pytest.fixture

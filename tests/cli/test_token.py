@@ -8,8 +8,8 @@ import pytest
 
 from app.protocol.roles import Permission
 from app.security.own_key import FILE_NAME
-from app.security.tokens import token_verifier
 from tests.cli.conftest import Run
+from tests.security.verifying import token_verifier
 
 
 def test_a_token_is_all_that_is_printed(run: Run, tmp_path: Path) -> None:

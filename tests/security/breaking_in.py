@@ -13,7 +13,8 @@ from pydantic import BaseModel
 
 from app.task_types import Resources, TaskContext, task_type
 
-PTRACE_ATTACH = 16
+PTRACE_SEIZE = 0x4206
+"""As PTRACE_ATTACH, but where it succeeds the process is not stopped (ptrace(2))."""
 
 
 class Target(BaseModel):
@@ -95,7 +96,7 @@ def _connect(path: Path) -> None:
 
 def _attach(process: int) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.ptrace(PTRACE_ATTACH, process, 0, 0) != 0:
+    if libc.ptrace(PTRACE_SEIZE, process, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "ptrace")
 
 

@@ -32,25 +32,33 @@ def open_folder() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-@pytest.fixture
-def service(open_folder: Path) -> Iterator[Service]:
-    """A service with a Postgres of its own in a directory that all can enter, whose handlers run as nobody."""
-    settings = {"task_types": "tests.security.breaking_in", "child_user": "nobody", "drain_s": "1"}
-    before = opened.words(ROOT, Path(sys.prefix), Path(sys.base_prefix))
-    made = Service(open_folder, None, settings, before=before)
+@contextlib.contextmanager
+def service_in(folder: Path, *before: str, **settings: str) -> Iterator[Service]:
+    """A service with a Postgres of its own, whose program all can reach."""
+    words = [*opened.words(ROOT, Path(sys.prefix), Path(sys.base_prefix)), *before]
+    made = Service(folder, None, {"task_types": "tests.security.breaking_in", "drain_s": "1", **settings}, before=words)
     try:
         yield made.start()
     finally:
         made.close()
 
 
-@as_root
-def test_a_handler_cannot_get_at_its_service(service: Service) -> None:
-    nobody = pwd.getpwnam("nobody")
+def tried_in(service: Service, caller: Caller) -> Json:
+    """What became of each attempt of a handler to get at its service."""
     target = {"data_dir": service.environment["TASK_EXECUTOR_DATA_DIR"], "service": service.process_id}
-    with contextlib.closing(Callers(service)) as callers:
+    return result_of(caller, message("break_in", target))
+
+
+@as_root
+def test_a_handler_cannot_get_at_its_service(open_folder: Path) -> None:
+    nobody = pwd.getpwnam("nobody")
+    # With words before the command it is started from scratch, whether all can reach it or not.
+    with (
+        service_in(open_folder, "env", child_user="nobody") as service,
+        contextlib.closing(Callers(service)) as callers,
+    ):
         alice = callers.make(Role.SUBMITTER)
-        tried = result_of(alice, message("break_in", target))
+        tried = tried_in(service, alice)
         assert tried["attempts"] == dict.fromkeys(tried["attempts"], "refused")
         assert tried["ids"][:2] == [[nobody.pw_uid] * 3, [nobody.pw_gid] * 3]
         assert 0 not in tried["ids"][2]
@@ -60,6 +68,25 @@ def test_a_handler_cannot_get_at_its_service(service: Service) -> None:
         assert not Path(f"/proc/{tried['stray']}").exists(), "what it left behind is dead before it is over"
         specification = PROTOCOL_EXAMPLE["body"]["task_specification"]
         assert result_of(alice, message(specification["type"], specification["parameters"]))["input_rows"] == 1200
+
+
+@as_root
+@pytest.mark.timeout(180)
+def test_what_is_in_memory_is_closed_to_a_handler_of_the_same_user(open_folder: Path) -> None:
+    # Not as root, whose children are kept out by what they have given up.
+    nobody = pwd.getpwnam("nobody")
+    os.chown(open_folder, nobody.pw_uid, nobody.pw_gid)
+    before = ("setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups")
+    with service_in(open_folder, *before) as service, contextlib.closing(Callers(service)) as callers:
+        tried = tried_in(service, callers.make(Role.SUBMITTER))["attempts"]
+    memory = {
+        name: outcome
+        for name, outcome in tried.items()
+        if name.startswith(("read environ", "read m", "read fd", "write to the", "trace"))
+    }
+    assert len(memory) == 12
+    assert memory == dict.fromkeys(memory, "refused")
+    assert tried["read the signing key"] == "done", "of the same user, as the documentation says"
 
 
 def result_of(caller: Caller, content: Json) -> Json:

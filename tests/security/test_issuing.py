@@ -10,7 +10,7 @@ from app.protocol.roles import ROLE_PERMISSIONS, Role
 from app.security.errors import InvalidToken
 from app.security.issuing import issue
 from app.security.own_key import FILE_NAME, SigningKey, own_signing_key
-from app.security.tokens import token_verifier
+from tests.security.verifying import token_verifier
 
 NOW = 1_790_000_000.75
 
