@@ -11,18 +11,19 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.protocol.resources import Amounts
 from app.storage.database import Database
 from app.storage.errors import StorageUnavailable, stood_in_the_way
+from app.storage.readings import Readings
 
 RECOUNT_TIMEOUT_S = 600.0
 REMEMBERED_S = 10.0
-REMEMBERED = 1000
 
 # Two who add what is missing would add it twice. Nobody else is kept waiting: the journal only reads that table.
 _ONE_AT_A_TIME = text("LOCK TABLE quota_counting IN SHARE ROW EXCLUSIVE MODE")
@@ -109,8 +110,8 @@ class Usage:
 
     def __init__(self, database: Database, clock: Callable[[], float] = time.monotonic) -> None:
         self._database = database
-        self._clock = clock
-        self._consumed: dict[str, tuple[float, Consumption]] = {}
+        self._used = Readings[Use](clock)
+        self._consumed = Readings[Consumption](clock, REMEMBERED_S)
 
     async def counted(self) -> bool:
         """Whether the journal counts, and what there was before it did is counted too."""
@@ -159,24 +160,25 @@ class Usage:
         """What the submitter uses; worked out from its tasks while nothing is counted."""
         async with self._database.connect() as connection:
             counted = (await connection.execute(_IS_COUNTED)).scalar_one()
-            statement = _READ if counted else _READ_FROM_TASKS
-            row = (await connection.execute(statement, {"submitter": submitter})).first()
-        if row is None:
-            return Use()
-        return Use(row.queued, row.running, row.stored_bytes, json.loads(row.held))
+            row = (await connection.execute(_READ, {"submitter": submitter})).first() if counted else None
+        return _use(row) if counted else await self._used.of(submitter, lambda: self._read_use(submitter))
 
     async def consumed(self, submitter: str) -> Consumption:
-        """What the submitter's tasks have taken, as it was up to ten seconds ago: all that are kept are read for it."""
-        known = self._consumed.get(submitter)
-        if known is not None and self._clock() < known[0] + REMEMBERED_S:
-            return known[1]
+        """What the submitter's tasks have taken, as it was ten seconds ago or so: all that are kept are read."""
+        return await self._consumed.of(submitter, lambda: self._read_consumption(submitter))
+
+    async def _read_use(self, submitter: str) -> Use:
+        async with self._database.connect() as connection:
+            return _use((await connection.execute(_READ_FROM_TASKS, {"submitter": submitter})).first())
+
+    async def _read_consumption(self, submitter: str) -> Consumption:
         async with self._database.connect() as connection:
             row = (await connection.execute(_CONSUMED, {"submitter": submitter})).one()
-        if len(self._consumed) >= REMEMBERED:
-            self._consumed.clear()
-        consumption = Consumption(round(row.cpu_s, 6), row.peak_memory_mb, row.tasks)
-        self._consumed[submitter] = (self._clock(), consumption)
-        return consumption
+        return Consumption(round(row.cpu_s, 6), row.peak_memory_mb, row.tasks)
+
+
+def _use(row: Row[Any] | None) -> Use:
+    return Use() if row is None else Use(row.queued, row.running, row.stored_bytes, json.loads(row.held))
 
 
 @asynccontextmanager
