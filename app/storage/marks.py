@@ -1,7 +1,7 @@
 """Marks: up to where the lines of what waits are worked off, as far as this node knows.
 
 What was claimed leaves a dead entry at the head of its line. A vacuum removes it, unless a transaction stays open: then
-a claim that begins at the head passes all of them, half a second for a million. A mark says where to begin instead.
+a claim that begins at the head passes all of them, which takes seconds for a million. A mark says where to begin.
 
 It is a hint and never a truth. A task may come back, have an earlier deadline, or be committed late. What is known to
 wait before a mark is a stray, and is claimed by its place; the rest is found by a sweep, which begins at the head, and
