@@ -14,6 +14,7 @@ import os
 import random
 import re
 import signal
+import sys
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -126,6 +127,8 @@ async def _fail(point: str) -> None:
 
 
 async def _carry_out(fault: Fault, point: str) -> None:
+    # Past the log, which a killed process may not have written yet.
+    os.write(sys.stderr.fileno(), f"fault point {point}: {fault.kind}\n".encode())
     match fault.kind:
         case "kill" if fault.seconds:
             asyncio.get_running_loop().call_later(fault.seconds, _kill)

@@ -126,6 +126,11 @@ class Service:
         """Kills it without warning."""
         self._end(signal.SIGKILL)
 
+    def kill_where_it_lives(self) -> None:
+        """The same for one that may have ended by itself."""
+        if self._process is not None:
+            self.kill()
+
     def wait(self, within_s: float = STOPPED_WITHIN_S) -> int:
         """Waits for its own end; returns its exit status."""
         assert self._process is not None
