@@ -40,12 +40,16 @@ class JsonAnswer(Response):
 
 
 class NotModified(Response):
-    """304 without a body, with the headers that the 200 would have had (RFC 9110, section 15.4.5)."""
+    """304 without a body, with the headers that the 200 would have had (RFC 9110, section 15.4.5).
+
+    `added` as in JsonAnswer.
+    """
 
     def __init__(self, headers: Sequence[Header]) -> None:
         self.status_code = 304
         self.body = b""
         self.background = None
+        self.added = headers
         self.raw_headers = [_NO_STORE, _NOSNIFF, *headers]
 
 

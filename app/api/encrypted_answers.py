@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
-from app.api.answers import JsonAnswer
+from app.api.answers import JsonAnswer, NotModified
 from app.api.bodies import JOSE
 from app.api.problems import Problem
 from app.api.service import Service
@@ -60,12 +60,14 @@ def recipient(request: Request) -> Recipient | None:
 
 
 def answered(scope: Scope, response: Response) -> Response:
-    """The answer, encrypted where that was asked for and it is one with content."""
+    """The answer, encrypted where that was asked for and it is one with content; 304 stands for such a one."""
     found: Recipient | None = scope.get(RECIPIENT)
-    if found is None or not isinstance(response, JsonAnswer):
+    if found is None or not isinstance(response, JsonAnswer | NotModified):
         return response
-    headers = [(name, b"W/" + value if name == b"etag" else value) for name, value in response.added]
-    return JsonAnswer(response.status_code, found.seal(bytes(response.body)), [*headers, _VARY], kind=_KIND)
+    headers = [(name, b"W/" + value if name == b"etag" else value) for name, value in response.added] + [_VARY]
+    if isinstance(response, NotModified):
+        return NotModified(headers)
+    return JsonAnswer(response.status_code, found.seal(bytes(response.body)), headers, kind=_KIND)
 
 
 def may_read(request: Request, principal: Principal, task: Task) -> bool:

@@ -61,6 +61,7 @@ def test_an_answer_keeps_its_headers(alice: Correspondent, done: str) -> None:
     assert "ratelimit" in sealed.headers
     unchanged = alice.caller.get(done, Accept="application/jose", **{"If-None-Match": sealed.headers["etag"]})
     assert unchanged.status_code == 304
+    assert (unchanged.headers["etag"], unchanged.headers["vary"]) == (sealed.headers["etag"], "Accept")
 
 
 def test_answers_to_submissions_are_encrypted_too(alice: Correspondent) -> None:
