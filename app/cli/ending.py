@@ -29,18 +29,13 @@ class Ending:
         if service is not None:
             service.ready = False
 
-    async def over(self, *, hurried: bool) -> bool:
-        """Whether the connections may be closed; the first call begins the notice and the drain, each waits a moment.
-
-        Somebody who is in a hurry waits for neither: what still runs is rescued by others.
-        """
+    async def over(self) -> bool:
+        """Whether the connections may be closed. The first call begins the notice and the drain; each waits a moment."""
         if self._draining is None:
             self.announce()
             self._draining = asyncio.create_task(self._drain())
-        if hurried:
-            self._draining.cancel()
         await asyncio.wait({self._draining}, timeout=MOMENT_S)
-        return hurried or self._draining.done()
+        return self._draining.done()
 
     async def _drain(self) -> None:
         logger.info("stopping: not ready any more; what runs gets time to finish")

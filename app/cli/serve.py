@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable
 from types import FrameType
 from typing import Annotated
@@ -20,7 +21,7 @@ from app.cli.process_limits import connections_allowed, protect_memory
 from app.cli.startup import EXPECTED, StartGuard, listen, sentence
 from app.cli.welcome import welcome
 from app.settings import Settings, SettingsError, variable_of
-from app.telemetry.logging import configure, shutdown
+from app.telemetry.logging import configure, flush, shutdown
 
 CLOSE_CONNECTIONS_S = 5
 """How long requests in flight may take at shutdown; what holds an answer back longer (a long poll) is cut off."""
@@ -138,6 +139,9 @@ class _Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._ending.announce()
         super().handle_exit(sig, frame)
+        if self.force_exit:
+            # From a thread: here, in the middle of anything, the log may be held by what was interrupted.
+            threading.Thread(target=_leave_at_once, name="leave", daemon=True).start()
 
     async def on_tick(self, counter: int) -> bool:
         if not await super().on_tick(counter):
@@ -145,7 +149,14 @@ class _Server(uvicorn.Server):
         if (farewell := (b"connection", b"close")) not in self.config.encoded_headers:
             # Clients leave their connections with the next answer: none is closed under a request then.
             self.config.encoded_headers.append(farewell)
-        return await self._ending.over(hurried=self.force_exit)
+        return await self._ending.over()
+
+
+def _leave_at_once() -> None:
+    """The end for who presses Ctrl-C again. It is that of a kill, after which everything is found as it should be."""
+    logger.warning("told again to stop: nothing more is waited for; what ran here is rescued when its lease runs out")
+    flush()
+    os._exit(ExitCode.INTERRUPTED)
 
 
 def _url(server_socket: socket.socket) -> str:
