@@ -30,7 +30,7 @@ class Ending:
             service.ready = False
 
     async def over(self) -> bool:
-        """Whether the connections may be closed. The first call begins the notice and the drain; each waits a moment."""
+        """Whether the connections may be closed. The first call begins notice and drain; each waits a moment."""
         if self._draining is None:
             self.announce()
             self._draining = asyncio.create_task(self._drain())
