@@ -58,6 +58,8 @@ class EdgeProtocol(HttpToolsProtocol):
     max_connections = 5000
     all: ClassVar[set[Any]] = set()
     """Those that are open, in the whole process."""
+    idle: ClassVar[dict[Any, None]] = {}
+    """Those of them that are between two requests, the one that is so for longest first."""
 
     def connection_made(self, transport: Any) -> None:
         """Somebody has connected."""
@@ -70,13 +72,14 @@ class EdgeProtocol(HttpToolsProtocol):
         self._refusal = MALFORMED
         self._turned_away = False
         self._wishes_upgrade = False
-        if len(self.all) > self.max_connections:
+        if len(self.all) > self.max_connections and not self._make_room():
             self._turn_away(TOO_MANY)
             transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is over."""
         self.all.discard(self)
+        self.idle.pop(self, None)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -114,6 +117,7 @@ class EdgeProtocol(HttpToolsProtocol):
         """A request begins; `abort` is offered to the application as an ASGI extension."""
         super().on_message_begin()
         self._begun = True
+        self.idle.pop(self, None)
         if self.cycle is not None and self.cycle.response_complete:
             self._ends_at = time.monotonic() + HEAD_S
         scope = cast("dict[str, object]", self.scope)
@@ -152,6 +156,8 @@ class EdgeProtocol(HttpToolsProtocol):
         """The answer has been handed over: the next request's time begins, where a part of it has come already."""
         if not self.pipeline:
             self._ends_at = time.monotonic() + HEAD_S if self._begun else None
+            if not self._begun:
+                self.idle[self] = None
         super().on_response_complete()
 
     def pause_writing(self) -> None:
@@ -177,6 +183,14 @@ class EdgeProtocol(HttpToolsProtocol):
             self._turn_away(TOO_SLOW)
         elif late:
             self.transport.close()
+
+    def _make_room(self) -> bool:
+        """Ends a connection on which nothing is asked, if there is one: otherwise few clients could take all places."""
+        for longest in self.idle:
+            del self.idle[longest]
+            longest.transport.close()
+            return True
+        return False
 
     def _is_well_formed(self) -> bool:
         """Says for whom it is, once, and asks for no tunnel; and the body has no coding but chunks.

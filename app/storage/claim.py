@@ -14,7 +14,7 @@ from app.protocol.messages import TIMEOUT_MAX_S
 from app.protocol.task import Task
 from app.storage.database import Database
 from app.storage.errors import Conflict
-from app.storage.lines import Seen, Walk, Want
+from app.storage.lines import COME_BACK, Seen, Walk, Want
 from app.storage.marked_lines import MarkedLines, put_back
 from app.storage.marks import Marks
 from app.storage.rows import COLUMNS, in_order, task_of
@@ -76,7 +76,7 @@ _RETURN = f"""{_HELD}
 UPDATE tasks AS t SET lease_owner = NULL, lease_expires_at = NULL, version = t.version + 1
 FROM held WHERE t.task_id = held.task_id AND t.task_id BETWEEN $3 AND $4
     AND t.state IN ('ResourceAllocation', 'Waiting')
-RETURNING 4, t.priority, t.submitter, t.type, t.shape, t.deadline, t.task_id"""
+RETURNING {COME_BACK}"""
 
 _WANT_CANCEL = """
 UPDATE tasks SET cancel_requested_by = coalesce(cancel_requested_by, $2)

@@ -97,6 +97,9 @@ def key_of(row: str) -> str:
 
 LINE = ("priority", "submitter", "type", "shape")
 COLUMNS_OF_LINE = ", ".join(LINE)
+COME_BACK = f"{BACK}, " + ", ".join(f"t.{name}" for name in (*LINE, "deadline", "task_id"))
+"""What is told of a task `t` that has come back into its line (see marked_lines.put_back)."""
+
 KEY = key_of("")
 """As the index has it. One value, since a search has to stop where the next line begins: of a comparison of rows
 Postgres heeds the first column only for that, and would go on to the end of the priority. And no other index has it,

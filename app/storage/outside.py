@@ -10,7 +10,7 @@ from typing import NamedTuple
 from app.protocol.task import Task
 from app.storage.claim import TAKE
 from app.storage.database import Database
-from app.storage.lines import Seen, Walk, Want
+from app.storage.lines import COME_BACK, Seen, Walk, Want
 from app.storage.marked_lines import MarkedLines, put_back
 from app.storage.marks import Marks
 from app.storage.rows import task_of
@@ -18,10 +18,10 @@ from app.storage.rows import task_of
 # One that was claimed, lost and cancelled meanwhile is not to be run again: its canceller's word is in the row.
 _TAKE = f"{TAKE}, t.cancel_requested_by"
 
-_GIVE_BACK = """
-UPDATE tasks SET lease_owner = NULL, lease_expires_at = NULL, version = version + 1
+_GIVE_BACK = f"""
+UPDATE tasks AS t SET lease_owner = NULL, lease_expires_at = NULL, version = version + 1
 WHERE task_id = ANY($2::uuid[]) AND lease_owner = $1 AND state IN ('ResourceAllocation', 'Waiting')
-RETURNING 4, priority, submitter, type, shape, deadline, task_id"""
+RETURNING {COME_BACK}"""
 
 # The time of the attempt's start is the database's to tell: the executor's own word would set its own time-out.
 _EXTEND = """

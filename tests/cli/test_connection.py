@@ -298,6 +298,16 @@ def test_there_are_so_many_connections_and_no_more(edge: Service, connect: Conne
     )
 
 
+def test_connections_between_two_requests_make_room_the_longest_first(connect: Connect) -> None:
+    held = [connect() for _ in range(300)]
+    for client in held:
+        assert b" 200 OK" in client.send(GET + b"\r\n").answer()
+    further = [connect() for _ in range(3)]
+    assert all(b" 200 OK" in client.send(GET + b"\r\n").answer() for client in further)
+    assert [client.until_closed() for client in held[:3]] == [b""] * 3
+    assert b" 200 OK" in held[3].send(GET + b"\r\n").answer()
+
+
 def test_ten_thousand_connections_that_say_nothing_leave_nothing_behind(edge: Service) -> None:
     process = psutil.Process(edge.process_id)
     before = process.memory_info().rss
